@@ -1,0 +1,14 @@
+//! Who is it: from the bytes of a request to a proof that a credential was verified.
+//!
+//! `extract` finds what was presented, `cache` answers what is known, a kind verifies what is not, and
+//! `revocation` has the last word on every use. `Authenticated` can be made in this room only; whoever
+//! holds one knows that verification happened. Knows nothing of routes or policy.
+
+pub mod kinds;
+pub mod material;
+pub mod presented;
+pub mod verifier;
+
+pub use material::{Authenticated, CredentialRules};
+pub use presented::{Carrier, Presented};
+pub use verifier::{Inspection, Rejection, Verified, Verifier};

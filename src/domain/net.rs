@@ -1,0 +1,175 @@
+//! Addresses by role, and sets of networks.
+//!
+//! A v4-mapped IPv6 address is the IPv4 address everywhere in this process (`::ffff:10.0.0.1` is
+//! `10.0.0.1`): both constructors normalize, so no rule can be passed by spelling.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use ipnet::IpNet;
+
+/// The other end of the socket. Says nothing about who sent the request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PeerAddr(SocketAddr);
+
+impl PeerAddr {
+    /// Normalizes a v4-mapped address.
+    pub fn new(address: SocketAddr) -> Self {
+        Self(SocketAddr::new(address.ip().to_canonical(), address.port()))
+    }
+
+    /// The address without its port.
+    pub fn ip(self) -> IpAddr {
+        self.0.ip()
+    }
+
+    /// The address with its port.
+    pub fn socket_addr(self) -> SocketAddr {
+        self.0
+    }
+}
+
+/// The effective client: the socket peer, or the right-most untrusted hop behind trusted proxies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ClientIp(IpAddr);
+
+impl ClientIp {
+    /// Normalizes a v4-mapped address.
+    pub fn new(ip: IpAddr) -> Self {
+        Self(ip.to_canonical())
+    }
+
+    /// The address.
+    pub fn ip(self) -> IpAddr {
+        self.0
+    }
+
+    /// The address as throttles count it: IPv4 whole, IPv6 by its /64, since a site owns that many.
+    pub fn throttle_key(self) -> IpAddr {
+        match self.0 {
+            IpAddr::V4(_) => self.0,
+            IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from(u128::from(v6) & !u128::from(u64::MAX))),
+        }
+    }
+}
+
+impl fmt::Display for ClientIp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Why a text is no network.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidNetwork {
+    /// Not an address or a CIDR.
+    #[error("not an address or a network in CIDR form such as 10.0.0.0/8 or 2001:db8::/32")]
+    Syntax,
+    /// Host bits are set, as in `10.2.0.0/8`: most likely a mistake in one of the two parts.
+    #[error("has bits set beyond its prefix length; did you mean {0}?")]
+    HostBits(IpNet),
+}
+
+/// A set of networks, for allow, deny and trust lists.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct NetworkSet(Vec<IpNet>);
+
+impl NetworkSet {
+    /// A set of these networks.
+    pub fn new(networks: Vec<IpNet>) -> Self {
+        Self(networks)
+    }
+
+    /// Parses a list of addresses and CIDRs; the first bad one is returned with its text.
+    pub fn parse<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Self, (String, InvalidNetwork)> {
+        texts
+            .into_iter()
+            .map(|t| parse_network(t).map_err(|e| (t.to_owned(), e)))
+            .collect::<Result<Vec<_>, _>>()
+            .map(Self)
+    }
+
+    /// Whether any network holds the address.
+    pub fn contains(&self, ip: IpAddr) -> bool {
+        let ip = ip.to_canonical();
+        self.0.iter().any(|n| n.contains(&ip))
+    }
+
+    /// Whether the set is empty.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The networks.
+    pub fn iter(&self) -> impl Iterator<Item = &IpNet> {
+        self.0.iter()
+    }
+}
+
+/// Parses one address or CIDR. A v4-mapped network of /96 or longer becomes the IPv4 network.
+pub fn parse_network(text: &str) -> Result<IpNet, InvalidNetwork> {
+    let net = match text.parse::<IpNet>() {
+        Ok(net) => net,
+        Err(_) => IpNet::from(text.parse::<IpAddr>().map_err(|_| InvalidNetwork::Syntax)?),
+    };
+    if net.trunc() != net {
+        return Err(InvalidNetwork::HostBits(net.trunc()));
+    }
+    match net {
+        IpNet::V6(v6) if v6.prefix_len() >= 96 => match v6.addr().to_ipv4_mapped() {
+            Some(v4) => ipnet::Ipv4Net::new(v4, v6.prefix_len().saturating_sub(96))
+                .map(IpNet::V4)
+                .map_err(|_| InvalidNetwork::Syntax),
+            None => Ok(net),
+        },
+        _ => Ok(net),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn v4_mapped_addresses_are_the_ipv4_address_everywhere() {
+        let set =
+            NetworkSet::parse(["10.0.0.0/8", "::ffff:192.168.1.0/120", "2001:db8::/32"]).expect("networks");
+        for (ip, inside) in [
+            ("10.1.2.3", true),
+            ("::ffff:10.1.2.3", true),
+            ("::ffff:192.168.1.7", true),
+            ("192.168.1.7", true),
+            ("192.168.2.7", false),
+            ("2001:db8::1", true),
+            ("2001:db9::1", false),
+            ("::10.1.2.3", false),
+        ] {
+            assert_eq!(set.contains(ip.parse().expect("an address")), inside, "{ip}");
+        }
+        let peer = PeerAddr::new("[::ffff:10.0.0.1]:80".parse().expect("an address"));
+        assert_eq!(peer.ip().to_string(), "10.0.0.1");
+    }
+
+    #[test]
+    fn mistyped_networks_are_refused() {
+        for text in ["10.0.0.0/33", "10.0.0", "", "localhost", "10.0.0.0/8 ", "::/129"] {
+            assert_eq!(parse_network(text), Err(InvalidNetwork::Syntax), "{text:?}");
+        }
+        assert_eq!(
+            parse_network("10.2.0.0/8"),
+            Err(InvalidNetwork::HostBits("10.0.0.0/8".parse().expect("a network")))
+        );
+    }
+
+    #[test]
+    fn ipv6_clients_are_throttled_by_their_64() {
+        let key = |t: &str| {
+            ClientIp::new(t.parse().expect("an address"))
+                .throttle_key()
+                .to_string()
+        };
+        assert_eq!(key("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
+        assert_eq!(key("2001:db8:1:2::9"), "2001:db8:1:2::");
+        assert_eq!(key("192.0.2.1"), "192.0.2.1");
+    }
+}

@@ -1,0 +1,10 @@
+//! The order of checks, once. Every front door asks the same question here and gets a `Verdict`.
+//!
+//! Nothing is decided anywhere else. The gate does no protocol work: it borrows the facts of a request,
+//! answers, and leaves forwarding (which needs the `Permit` it handed out) to the door.
+
+pub mod facts;
+pub mod verdict;
+
+pub use facts::{Facts, Scheme};
+pub use verdict::{Forwarding, Refusal, Verdict};

@@ -1,0 +1,163 @@
+//! Persistence: one trait per aggregate, plain records, one error. No business rule, no cache.
+//!
+//! What a store promises: a call that changes something returns only when the change is durable; a
+//! management act and its audit row are one transaction; revocations have strictly increasing sequence
+//! numbers in order of commit, so that reading "everything after N" never misses one. Engines live in
+//! sibling folders and pass one conformance suite (`conformance.rs`). Called by authn (on misses),
+//! accounts, audit and cluster; never on a cache hit.
+
+mod records;
+pub mod sqlite;
+
+pub use records::*;
+
+use async_trait::async_trait;
+
+use crate::domain::clock::UnixMillis;
+use crate::domain::identity::CredentialKind;
+use crate::domain::ids::{CredentialId, CustomerId, KeyId, PrincipalId, TenantId};
+
+/// What went wrong, by whose fault. Details are for the log and hold no secret.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The engine cannot be reached or did not answer in time: a request gets `cannot_decide`.
+    #[error("the store is not available: {0}")]
+    Unavailable(String),
+    /// The disk or a quota is full: reads go on, the change was not made.
+    #[error("the store is full, nothing was changed: {0}")]
+    Full(String),
+    /// The change contradicts what is stored (a duplicate name, digest or id).
+    #[error("{0}")]
+    Conflict(String),
+    /// The row to change does not exist.
+    #[error("{0} not found")]
+    NotFound(&'static str),
+    /// The file or schema is not ours, is newer than this program, or is damaged.
+    #[error("{0}")]
+    Unusable(String),
+}
+
+/// Shorthand of this room.
+pub type Result<T> = std::result::Result<T, StoreError>;
+
+/// Tenants, customers and principals.
+#[async_trait]
+pub trait Principals: Send + Sync {
+    /// Adds a tenant.
+    async fn insert_tenant(&self, tenant: &TenantRecord, act: &AuditDraft) -> Result<()>;
+    /// One tenant.
+    async fn tenant(&self, id: &TenantId) -> Result<Option<TenantRecord>>;
+    /// Adds a customer to an existing tenant.
+    async fn insert_customer(&self, customer: &CustomerRecord, act: &AuditDraft) -> Result<()>;
+    /// One customer.
+    async fn customer(&self, id: &CustomerId) -> Result<Option<CustomerRecord>>;
+    /// Adds a principal; `Conflict` when the id or (kind, external id) is taken.
+    async fn insert_principal(&self, principal: &PrincipalRecord, act: &AuditDraft) -> Result<()>;
+    /// One principal by id.
+    async fn principal(&self, id: &PrincipalId) -> Result<Option<PrincipalRecord>>;
+    /// A page of principals, oldest first.
+    async fn list_principals(&self, filter: &PrincipalFilter, page: &Page) -> Result<Vec<PrincipalRecord>>;
+    /// Enables or disables a principal. Disabling also writes a revocation of everything the principal
+    /// holds, in the same transaction, whose sequence number is returned.
+    async fn set_principal_enabled(
+        &self,
+        id: &PrincipalId,
+        state: Enabled,
+        at: UnixMillis,
+        act: &AuditDraft,
+    ) -> Result<Option<RevocationRecord>>;
+}
+
+/// Stored credentials: device tokens, API tokens, basic passwords.
+#[async_trait]
+pub trait Credentials: Send + Sync {
+    /// Adds a credential of an existing principal; `Conflict` when a digest of the same kind, or the
+    /// public id of a basic credential, is taken.
+    async fn insert_credential(&self, credential: &CredentialRecord, act: &AuditDraft) -> Result<()>;
+    /// The credential with this keyed digest, with its principal, tenant and customer. One look-up.
+    async fn find_by_digest(
+        &self,
+        kind: CredentialKind,
+        digest: &[u8; 32],
+    ) -> Result<Option<CredentialContext>>;
+    /// Every credential with this public id (prefix), at most `limit`, oldest first.
+    async fn find_by_public_id(
+        &self,
+        kind: CredentialKind,
+        public_id: &str,
+        limit: u32,
+    ) -> Result<Vec<CredentialContext>>;
+    /// One credential by row id.
+    async fn credential(&self, id: &CredentialId) -> Result<Option<CredentialContext>>;
+    /// A page of credentials, oldest first.
+    async fn list_credentials(&self, filter: &CredentialFilter, page: &Page)
+    -> Result<Vec<CredentialRecord>>;
+    /// Writes the keyed digest (under a lookup key) of a row that had none or an older one.
+    async fn set_keyed_digest(&self, id: &CredentialId, digest: &[u8; 32], key: &KeyId) -> Result<()>;
+    /// Replaces a credential by another of the same principal: the old row is revoked and the new one
+    /// inserted in one transaction.
+    async fn replace_credential(
+        &self,
+        old: &CredentialId,
+        new: &CredentialRecord,
+        at: UnixMillis,
+        act: &AuditDraft,
+    ) -> Result<RevocationRecord>;
+}
+
+/// Revocations: rows with a sequence number. A push is only a hint to read them.
+#[async_trait]
+pub trait Revocations: Send + Sync {
+    /// Appends a revocation and, for a stored credential, marks its row; durable when this returns.
+    async fn revoke(&self, revocation: &NewRevocation, act: &AuditDraft) -> Result<RevocationRecord>;
+    /// Revocations with a sequence number above `after`, in order, at most `limit`.
+    async fn revocations_after(&self, after: u64, limit: u32) -> Result<Vec<RevocationRecord>>;
+    /// Deletes revocations whose `until` lies before `now`: nothing they end can still be presented.
+    /// The highest sequence number ever given is kept, so numbers never repeat.
+    async fn prune_revocations(&self, now: UnixMillis) -> Result<u64>;
+}
+
+/// Our own keys, sealed under the data key by the caller: the store never sees key material in plain.
+#[async_trait]
+pub trait Keys: Send + Sync {
+    /// Every key of every purpose, oldest first.
+    async fn list_keys(&self) -> Result<Vec<KeyRecord>>;
+    /// Makes `new` the current key of its purpose; the one before becomes `Previous`, older ones of
+    /// that purpose `Retired`. One transaction. Returns `Conflict` when the current key is not
+    /// `expected_current`, so that two starting processes make only one first key.
+    async fn rotate_key(
+        &self,
+        expected_current: Option<&KeyId>,
+        new: &KeyRecord,
+        act: &AuditDraft,
+    ) -> Result<()>;
+}
+
+/// The audit trail: rows chained by digest, never changed.
+#[async_trait]
+pub trait AuditLog: Send + Sync {
+    /// Appends security events (sampled refusals and the like) in one transaction.
+    async fn append_events(&self, events: &[AuditDraft]) -> Result<()>;
+    /// A page of rows, newest first, with sequence numbers below `before`.
+    async fn list_audit(&self, before: Option<u64>, limit: u32) -> Result<Vec<AuditRecord>>;
+    /// Recomputes the chain; returns the first sequence number that does not fit, if any.
+    async fn verify_audit(&self) -> Result<Option<u64>>;
+}
+
+/// Usage per credential, written in batches.
+#[async_trait]
+pub trait Usage: Send + Sync {
+    /// Adds counts and raises last-used times, in one transaction.
+    async fn add_usage(&self, batch: &[UsageDelta]) -> Result<()>;
+    /// Usage of one credential.
+    async fn usage(&self, id: &CredentialId) -> Result<Option<UsageRecord>>;
+}
+
+/// Everything a store does.
+#[async_trait]
+pub trait Store: Principals + Credentials + Revocations + Keys + AuditLog + Usage {
+    /// Whether the store answers, for readiness.
+    async fn ping(&self) -> Result<()>;
+    /// Flushes and closes; later calls answer `Unavailable`.
+    async fn close(&self);
+}
