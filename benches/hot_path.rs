@@ -1,1 +1,2 @@
+//! Benchmarks of the hot path.
 fn main() {}

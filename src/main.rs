@@ -1,1 +1,2 @@
+//! The `doorward` binary.
 fn main() {}

@@ -3,7 +3,12 @@
 //! Nothing is decided anywhere else. The gate does no protocol work: it borrows the facts of a request,
 //! answers, and leaves forwarding (which needs the `Permit` it handed out) to the door.
 
+pub mod assertion;
+pub mod client_address;
 pub mod facts;
+pub mod path;
+pub mod routes;
+pub mod upstream_headers;
 pub mod verdict;
 
 pub use facts::{Facts, Scheme};

@@ -1,1 +1,7 @@
 //! The credential kinds: one folder each, with its format, issuing, verifying, settings and tests.
+
+pub mod api_token;
+pub mod basic;
+pub mod device_token;
+pub mod jwt;
+pub mod sealed_device_token;

@@ -1,0 +1,1 @@
+//! Use cases without HTTP: devices, tokens, keys, revocation.

@@ -1,0 +1,1 @@
+//! Composition: settings to running rooms.

@@ -1,0 +1,1 @@
+//! The audit trail and usage: bounded queues that never block a request.

@@ -1,0 +1,1 @@
+//! Credential kind api_token.

@@ -1,0 +1,1 @@
+//! Credential kind device_token.

@@ -1,0 +1,1 @@
+//! Credential kind sealed_device_token.

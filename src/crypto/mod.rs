@@ -1,0 +1,1 @@
+//! Keys and primitives: keyring, sealing, digests, random. Knows no credential kind.

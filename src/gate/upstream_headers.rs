@@ -1,0 +1,1 @@
+//! Gate: upstream_headers.

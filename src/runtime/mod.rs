@@ -1,0 +1,3 @@
+//! Threads and tasks: the only room that spawns. Open to every room.
+
+pub mod tasks;
