@@ -32,7 +32,6 @@ impl Tasks {
     }
 
     /// Spawns a task. A panic in it is logged with its name and ends that task alone.
-    #[expect(clippy::disallowed_methods, reason = "the one place that spawns")]
     pub fn spawn<T: Send + 'static>(
         &self,
         name: &'static str,
