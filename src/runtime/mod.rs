@@ -1,3 +1,4 @@
 //! Threads and tasks: the only room that spawns. Open to every room.
 
+pub mod readiness;
 pub mod tasks;

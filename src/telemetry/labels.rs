@@ -1,0 +1,171 @@
+//! The closed lists of label values. Routes, upstreams, listeners and issuers are named by the
+//! configuration; nothing that a request says ever becomes a label.
+
+/// A closed list of label values.
+pub trait Label: Copy + Send + Sync + 'static {
+    /// Every value, in the order of their indexes.
+    const ALL: &'static [Self];
+
+    /// The value as it stands in the metric.
+    fn as_str(self) -> &'static str;
+
+    /// Position in [`Label::ALL`].
+    fn index(self) -> usize;
+}
+
+macro_rules! labels {
+    ($($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal,)* })*) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum $name { $($(#[$variant_doc])* $variant,)* }
+
+        impl Label for $name {
+            const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text,)* }
+            }
+
+            fn index(self) -> usize {
+                self as usize
+            }
+        }
+    )*};
+}
+
+labels! {
+    /// How a request ended, seen from the door.
+    RequestOutcome {
+        /// It was permitted and the upstream answered.
+        Forwarded = "forwarded",
+        /// The gate or the door refused it.
+        Refused = "refused",
+        /// It was permitted, but the upstream failed.
+        Failed = "failed",
+    }
+
+    /// How an attempt to make a credential ended.
+    IssueOutcome {
+        /// A new credential exists.
+        Issued = "issued",
+        /// The request for it was refused.
+        Refused = "refused",
+        /// It could not be made: the store or a key failed.
+        Failed = "failed",
+    }
+
+    /// Which part of a decision was measured.
+    Stage {
+        /// The whole decision, from the request's head to the verdict.
+        Decide = "decide",
+        /// Of that, waiting for a look-up after a cache miss.
+        LookUp = "look_up",
+        /// Of that, one slow hash.
+        SlowHash = "slow_hash",
+    }
+
+    /// By what the failed-credential throttle recognized the one it refused.
+    ThrottledBy {
+        /// The client's address (IPv6 by /64).
+        Address = "address",
+        /// The public part of the credential.
+        PublicId = "public_id",
+    }
+
+    /// Why a store call failed, by whose fault.
+    StoreErrorClass {
+        /// The engine cannot be reached or did not answer in time.
+        Unavailable = "unavailable",
+        /// The disk or a quota is full.
+        Full = "full",
+        /// The change contradicts what is stored.
+        Conflict = "conflict",
+        /// The row to change does not exist.
+        NotFound = "not_found",
+        /// The file or schema is foreign, newer or damaged.
+        Unusable = "unusable",
+    }
+
+    /// How fetching an issuer's key set ended.
+    FetchOutcome {
+        /// A usable key set came back.
+        Fetched = "fetched",
+        /// It did not; the last good one stays.
+        Failed = "failed",
+    }
+
+    /// How opening a connection to an upstream ended.
+    ConnectOutcome {
+        /// It is open.
+        Connected = "connected",
+        /// The upstream refused it or cannot be reached.
+        Failed = "failed",
+        /// It did not open in time.
+        TimedOut = "timed_out",
+    }
+
+    /// Why a permitted request got no answer from its upstream.
+    UpstreamFailure {
+        /// No connection could be opened.
+        Unreachable = "unreachable",
+        /// Opening a connection took too long.
+        ConnectTimeout = "connect_timeout",
+        /// The answer's head took too long.
+        ResponseTimeout = "response_timeout",
+        /// The connection stood still for too long in the middle of a body.
+        IdleTimeout = "idle_timeout",
+        /// The upstream broke HTTP's framing or closed early.
+        InvalidAnswer = "invalid_answer",
+    }
+
+    /// Why an accepted connection was closed without serving it.
+    ConnectionRefusal {
+        /// The listener's bound on open connections was reached.
+        Limit = "limit",
+        /// One address's bound on open connections was reached.
+        AddressLimit = "address_limit",
+        /// The system could not hand over the connection, for want of file descriptors or the like.
+        AcceptFailed = "accept_failed",
+    }
+
+    /// How writing a batch of usage ended.
+    FlushOutcome {
+        /// It is stored.
+        Written = "written",
+        /// It is kept and tried again.
+        Failed = "failed",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check<L: Label>() {
+        let mut seen = std::collections::HashSet::new();
+        for (index, label) in L::ALL.iter().enumerate() {
+            assert_eq!(label.index(), index, "{}", label.as_str());
+            assert!(seen.insert(label.as_str()), "{} twice", label.as_str());
+            assert!(
+                label
+                    .as_str()
+                    .bytes()
+                    .all(|b| b.is_ascii_lowercase() || b == b'_')
+            );
+        }
+    }
+
+    #[test]
+    fn label_values_are_unique_and_indexed_in_order() {
+        check::<RequestOutcome>();
+        check::<IssueOutcome>();
+        check::<Stage>();
+        check::<ThrottledBy>();
+        check::<StoreErrorClass>();
+        check::<FetchOutcome>();
+        check::<ConnectOutcome>();
+        check::<UpstreamFailure>();
+        check::<ConnectionRefusal>();
+        check::<FlushOutcome>();
+    }
+}

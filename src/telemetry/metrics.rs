@@ -1,0 +1,421 @@
+//! Every metric, declared once. `docs/metrics.md` lists them for people; a test compares the two.
+//!
+//! A plain struct that is passed around, no statics: tests make their own. It measures nothing by
+//! itself; the rooms hold handles and count. Names carry the prefix `doorward_`, counters end in
+//! `_total`, units are base units (Prometheus' naming rules, which `promtool check metrics` knows).
+
+use prometheus::core::Collector;
+use prometheus::process_collector::ProcessCollector;
+use prometheus::{
+    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
+};
+
+use super::handles::{CounterBy, HistogramBy, IssuerMetrics, ListenerMetrics, RouteMetrics, UpstreamMetrics};
+use super::labels::{FlushOutcome, IssueOutcome, Stage, StoreErrorClass, ThrottledBy};
+use crate::domain::identity::CredentialKind;
+use crate::domain::reason::Reason;
+
+const PREFIX: &str = "doorward_";
+
+/// The media type of [`Metrics::render`]'s text.
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+const REQUEST_BUCKETS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
+const DECISION_BUCKETS: &[f64] = &[
+    0.000_002, 0.000_005, 0.000_02, 0.000_1, 0.000_5, 0.0025, 0.01, 0.05, 0.25, 1.0, 5.0,
+];
+const STORE_BUCKETS: &[f64] = &[0.000_1, 0.000_5, 0.001, 0.0025, 0.01, 0.05, 0.25, 1.0, 5.0];
+const LAG_BUCKETS: &[f64] = &[0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0, 60.0];
+
+/// A metric could not be declared or written: two of one name, or a name outside the alphabet.
+#[derive(Debug, thiserror::Error)]
+#[error("metrics: {0}")]
+pub struct MetricsError(#[from] prometheus::Error);
+
+/// What a metric is, for the documentation's test.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Description {
+    /// The full name.
+    pub name: String,
+    /// `counter`, `gauge` or `histogram`.
+    pub sort: &'static str,
+    /// Names of its labels.
+    pub labels: Vec<&'static str>,
+    /// One sentence.
+    pub help: &'static str,
+}
+
+/// Every metric of the process.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    descriptions: Vec<Description>,
+    requests: IntCounterVec,
+    rejections: Box<[IntCounter]>,
+    issued: Box<[CounterBy<IssueOutcome>]>,
+    /// From the request's head to the end of the answer.
+    pub request_duration: Histogram,
+    /// Parts of decisions.
+    pub decision_duration: HistogramBy<Stage>,
+    /// Verified credentials found in the cache.
+    pub cache_hits: IntCounter,
+    /// Credentials not found in the cache.
+    pub cache_misses: IntCounter,
+    /// Refusals answered from the negative cache.
+    pub cache_negative_hits: IntCounter,
+    /// Entries in the cache.
+    pub cache_entries: IntGauge,
+    /// Their weight.
+    pub cache_weight_bytes: IntGauge,
+    /// Slow hashes being computed.
+    pub slow_hash_running: IntGauge,
+    /// Slow hashes waiting for a worker.
+    pub slow_hash_queued: IntGauge,
+    /// Slow hashes refused because the queue was full.
+    pub slow_hash_refused: IntCounter,
+    /// Tries refused by the failed-credential throttle.
+    pub throttle_refused: CounterBy<ThrottledBy>,
+    /// From the writing of a revocation to its effect here.
+    pub revocation_lag: Histogram,
+    /// Highest sequence number applied.
+    pub revocation_sequence: IntGauge,
+    /// Seconds since the revocation feed was last read to its end.
+    pub revocation_feed_age_seconds: Gauge,
+    /// Revocations held in memory.
+    pub revocations_held: IntGauge,
+    /// Failed store calls.
+    pub store_call_errors: CounterBy<StoreErrorClass>,
+    /// Duration of store calls.
+    pub store_call_duration: Histogram,
+    jwks_age: IntGaugeVec,
+    jwks_fetches: IntCounterVec,
+    upstream_connects: IntCounterVec,
+    upstream_failures: IntCounterVec,
+    upstream_connections: IntGaugeVec,
+    connections: IntGaugeVec,
+    connections_accepted: IntCounterVec,
+    connections_refused: IntCounterVec,
+    /// Security events not written: the queue was full, the flood bound was reached, or the store failed.
+    pub audit_events_dropped: IntCounter,
+    /// Log lines not written because the sink did not keep up.
+    pub log_lines_dropped: IntCounter,
+    /// Batches of usage written.
+    pub usage_flushes: CounterBy<FlushOutcome>,
+    /// Whether the configuration in force is the last one that was offered: 1 or 0.
+    pub config_last_reload_successful: IntGauge,
+    /// When a configuration was last taken into force, in seconds since the epoch.
+    pub config_last_reload_success_timestamp_seconds: Gauge,
+    /// Panics caught.
+    pub panics: IntCounter,
+}
+
+impl Metrics {
+    /// Declares and registers every metric.
+    pub fn new() -> Result<Self, MetricsError> {
+        let mut d = Declaration::default();
+        let rejections = d.counters("rejections_total", "Refused requests by reason.", &["reason"])?;
+        let issued = d.counters(
+            "issued_total",
+            "Attempts to make a credential, by kind and outcome.",
+            &["kind", "outcome"],
+        )?;
+        let build_info = d.gauges(
+            "build_info",
+            "Always 1; its labels say what is running.",
+            &["version", "architecture"],
+        )?;
+        build_info
+            .with_label_values(&[env!("CARGO_PKG_VERSION"), std::env::consts::ARCH])
+            .set(1);
+        let decisions = d.histograms(
+            "decision_duration_seconds",
+            "Duration of decisions, and of the waits within them, by stage.",
+            &["stage"],
+            DECISION_BUCKETS,
+        )?;
+        let throttled = d.counters(
+            "throttle_refused_total",
+            "Tries refused by the failed-credential throttle, by what it recognized.",
+            &["by"],
+        )?;
+        let store_errors = d.counters(
+            "store_call_errors_total",
+            "Failed store calls by class.",
+            &["class"],
+        )?;
+        let flushes = d.counters(
+            "usage_flushes_total",
+            "Batches of usage written, by outcome.",
+            &["outcome"],
+        )?;
+        let metrics = Self {
+            requests: d.counters(
+                "requests_total",
+                "Requests by route, credential kind and outcome.",
+                &["route", "kind", "outcome"],
+            )?,
+            rejections: Reason::ALL
+                .iter()
+                .map(|r| rejections.with_label_values(&[r.code()]))
+                .collect(),
+            issued: CredentialKind::ALL
+                .iter()
+                .map(|k| CounterBy::build(|outcome| issued.with_label_values(&[k.as_str(), outcome])))
+                .collect(),
+            request_duration: d.histogram(
+                "request_duration_seconds",
+                "Duration of requests, from the end of the head to the end of the answer.",
+                REQUEST_BUCKETS,
+            )?,
+            decision_duration: HistogramBy::build(|stage| decisions.with_label_values(&[stage])),
+            cache_hits: d.counter("cache_hits_total", "Verified credentials found in the cache.")?,
+            cache_misses: d.counter("cache_misses_total", "Credentials not found in the cache.")?,
+            cache_negative_hits: d.counter(
+                "cache_negative_hits_total",
+                "Refusals answered from the negative cache.",
+            )?,
+            cache_entries: d.gauge("cache_entries", "Verified credentials in the cache.")?,
+            cache_weight_bytes: d.gauge(
+                "cache_weight_bytes",
+                "Memory that the cached credentials are reckoned to take.",
+            )?,
+            slow_hash_running: d.gauge("slow_hash_running", "Slow hashes being computed.")?,
+            slow_hash_queued: d.gauge("slow_hash_queued", "Slow hashes waiting for a worker.")?,
+            slow_hash_refused: d.counter(
+                "slow_hash_refused_total",
+                "Slow hashes refused because the queue was full.",
+            )?,
+            throttle_refused: CounterBy::build(|by| throttled.with_label_values(&[by])),
+            revocation_lag: d.histogram(
+                "revocation_lag_seconds",
+                "From the writing of a revocation to its effect in this process.",
+                LAG_BUCKETS,
+            )?,
+            revocation_sequence: d.gauge(
+                "revocation_sequence",
+                "Highest revocation sequence number applied.",
+            )?,
+            revocation_feed_age_seconds: d.real_gauge(
+                "revocation_feed_age_seconds",
+                "Time since the revocation feed was last read to its end.",
+            )?,
+            revocations_held: d.gauge("revocations_held", "Revocations held in memory.")?,
+            store_call_errors: CounterBy::build(|class| store_errors.with_label_values(&[class])),
+            store_call_duration: d.histogram(
+                "store_call_duration_seconds",
+                "Duration of store calls.",
+                STORE_BUCKETS,
+            )?,
+            jwks_age: d.gauges(
+                "jwks_age_seconds",
+                "Time since an issuer's key set was last fetched.",
+                &["issuer"],
+            )?,
+            jwks_fetches: d.counters(
+                "jwks_fetches_total",
+                "Fetches of an issuer's key set by outcome.",
+                &["issuer", "outcome"],
+            )?,
+            upstream_connects: d.counters(
+                "upstream_connects_total",
+                "Attempts to connect to an upstream by outcome.",
+                &["upstream", "outcome"],
+            )?,
+            upstream_failures: d.counters(
+                "upstream_failures_total",
+                "Permitted requests that got no answer from their upstream, by reason.",
+                &["upstream", "reason"],
+            )?,
+            upstream_connections: d.gauges(
+                "upstream_connections",
+                "Open connections to an upstream, idle ones too.",
+                &["upstream"],
+            )?,
+            connections: d.gauges("connections", "Open client connections.", &["listener"])?,
+            connections_accepted: d.counters(
+                "connections_accepted_total",
+                "Client connections accepted.",
+                &["listener"],
+            )?,
+            connections_refused: d.counters(
+                "connections_refused_total",
+                "Client connections closed without serving them, by reason.",
+                &["listener", "reason"],
+            )?,
+            audit_events_dropped: d.counter(
+                "audit_events_dropped_total",
+                "Security events that were not written to the audit trail.",
+            )?,
+            log_lines_dropped: d.counter(
+                "log_lines_dropped_total",
+                "Log lines not written because the sink did not keep up.",
+            )?,
+            usage_flushes: CounterBy::build(|outcome| flushes.with_label_values(&[outcome])),
+            config_last_reload_successful: d.gauge(
+                "config_last_reload_successful",
+                "1 when the last configuration offered is in force, else 0.",
+            )?,
+            config_last_reload_success_timestamp_seconds: d.real_gauge(
+                "config_last_reload_success_timestamp_seconds",
+                "When a configuration was last taken into force.",
+            )?,
+            panics: d.counter("panics_total", "Panics caught: each is a bug.")?,
+            registry: d.registry,
+            descriptions: d.descriptions,
+        };
+        metrics
+            .registry
+            .register(Box::new(ProcessCollector::for_self()))?;
+        Ok(metrics)
+    }
+
+    /// Counts one refusal.
+    pub fn reject(&self, reason: Reason) {
+        if let Some(counter) = self.rejections.get(reason.index()) {
+            counter.inc();
+        }
+    }
+
+    /// Refusals counted so far.
+    pub fn rejections(&self, reason: Reason) -> u64 {
+        self.rejections.get(reason.index()).map_or(0, IntCounter::get)
+    }
+
+    /// Counts one attempt to make a credential.
+    pub fn issue(&self, kind: CredentialKind, outcome: IssueOutcome) {
+        if let Some(counters) = self.issued.get(kind as usize) {
+            counters.inc(outcome);
+        }
+    }
+
+    /// Handles for one route, named by the configuration.
+    pub fn for_route(&self, route: &str) -> RouteMetrics {
+        RouteMetrics::build(|kind, outcome| self.requests.with_label_values(&[route, kind, outcome]))
+    }
+
+    /// Handles for one upstream, named by the configuration.
+    pub fn for_upstream(&self, upstream: &str) -> UpstreamMetrics {
+        UpstreamMetrics {
+            connects: CounterBy::build(|o| self.upstream_connects.with_label_values(&[upstream, o])),
+            failures: CounterBy::build(|r| self.upstream_failures.with_label_values(&[upstream, r])),
+            connections: self.upstream_connections.with_label_values(&[upstream]),
+        }
+    }
+
+    /// Handles for one listener, named by the configuration.
+    pub fn for_listener(&self, listener: &str) -> ListenerMetrics {
+        ListenerMetrics {
+            connections: self.connections.with_label_values(&[listener]),
+            accepted: self.connections_accepted.with_label_values(&[listener]),
+            refused: CounterBy::build(|r| self.connections_refused.with_label_values(&[listener, r])),
+        }
+    }
+
+    /// Handles for one external issuer, named by the configuration.
+    pub fn for_issuer(&self, issuer: &str) -> IssuerMetrics {
+        IssuerMetrics {
+            jwks_age_seconds: self.jwks_age.with_label_values(&[issuer]),
+            jwks_fetches: CounterBy::build(|o| self.jwks_fetches.with_label_values(&[issuer, o])),
+        }
+    }
+
+    /// Every metric in Prometheus' text format, with those of the process itself.
+    pub fn render(&self) -> Result<String, MetricsError> {
+        Ok(TextEncoder::new().encode_to_string(&self.registry.gather())?)
+    }
+
+    /// What is declared, in order of declaration.
+    pub fn descriptions(&self) -> &[Description] {
+        &self.descriptions
+    }
+}
+
+/// Registers metrics and notes what they are.
+#[derive(Default)]
+struct Declaration {
+    registry: Registry,
+    descriptions: Vec<Description>,
+}
+
+impl Declaration {
+    fn register<C: Collector + Clone + 'static>(
+        &mut self,
+        metric: C,
+        description: Description,
+    ) -> Result<C, MetricsError> {
+        self.registry.register(Box::new(metric.clone()))?;
+        self.descriptions.push(description);
+        Ok(metric)
+    }
+
+    fn counter(&mut self, name: &str, help: &'static str) -> Result<IntCounter, MetricsError> {
+        let about = describe("counter", name, help, &[]);
+        self.register(IntCounter::new(&about.name, help)?, about)
+    }
+
+    fn counters(
+        &mut self,
+        name: &str,
+        help: &'static str,
+        labels: &[&'static str],
+    ) -> Result<IntCounterVec, MetricsError> {
+        let about = describe("counter", name, help, labels);
+        self.register(IntCounterVec::new(Opts::new(&about.name, help), labels)?, about)
+    }
+
+    fn gauge(&mut self, name: &str, help: &'static str) -> Result<IntGauge, MetricsError> {
+        let about = describe("gauge", name, help, &[]);
+        self.register(IntGauge::new(&about.name, help)?, about)
+    }
+
+    fn real_gauge(&mut self, name: &str, help: &'static str) -> Result<Gauge, MetricsError> {
+        let about = describe("gauge", name, help, &[]);
+        self.register(Gauge::new(&about.name, help)?, about)
+    }
+
+    fn gauges(
+        &mut self,
+        name: &str,
+        help: &'static str,
+        labels: &[&'static str],
+    ) -> Result<IntGaugeVec, MetricsError> {
+        let about = describe("gauge", name, help, labels);
+        self.register(IntGaugeVec::new(Opts::new(&about.name, help), labels)?, about)
+    }
+
+    fn histogram(
+        &mut self,
+        name: &str,
+        help: &'static str,
+        buckets: &[f64],
+    ) -> Result<Histogram, MetricsError> {
+        let about = describe("histogram", name, help, &[]);
+        let opts = HistogramOpts::new(&about.name, help).buckets(buckets.to_vec());
+        self.register(Histogram::with_opts(opts)?, about)
+    }
+
+    fn histograms(
+        &mut self,
+        name: &str,
+        help: &'static str,
+        labels: &[&'static str],
+        buckets: &[f64],
+    ) -> Result<HistogramVec, MetricsError> {
+        let about = describe("histogram", name, help, labels);
+        let opts = HistogramOpts::new(&about.name, help).buckets(buckets.to_vec());
+        self.register(HistogramVec::new(opts, labels)?, about)
+    }
+}
+
+fn describe(sort: &'static str, name: &str, help: &'static str, labels: &[&'static str]) -> Description {
+    Description {
+        name: format!("{PREFIX}{name}"),
+        sort,
+        labels: labels.to_vec(),
+        help,
+    }
+}
+
+#[cfg(test)]
+mod tests;
