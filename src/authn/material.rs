@@ -1,11 +1,16 @@
 //! What a verified credential leaves behind: the proof, and everything a request needs from it.
 //!
 //! Built once per verification and shared by every request that presents the same credential, so the
-//! upstream's header values are rendered here and never again.
+//! upstream's header values are rendered here and never again. Which of them a route sends, and under
+//! which names, is `gate::upstream_headers`'s business.
 
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
-use crate::domain::identity::Identity;
+use bytes::Bytes;
+use http::HeaderValue;
+
+use crate::domain::identity::{Identity, IdentityField, WriteAccess};
 use crate::domain::net::NetworkSet;
 use crate::store::Transport;
 
@@ -28,6 +33,19 @@ pub struct Authenticated {
 pub(in crate::authn) struct Material {
     pub(in crate::authn) identity: Identity,
     pub(in crate::authn) rules: CredentialRules,
+    values: IdentityValues,
+}
+
+impl Material {
+    /// Renders the header values of the identity.
+    pub(in crate::authn) fn new(identity: Identity, rules: CredentialRules) -> Self {
+        let values = IdentityValues::render(&identity);
+        Self {
+            identity,
+            rules,
+            values,
+        }
+    }
 }
 
 impl Authenticated {
@@ -44,5 +62,139 @@ impl Authenticated {
     /// The credential's own rules.
     pub fn rules(&self) -> &CredentialRules {
         &self.material.rules
+    }
+
+    /// The identity as header values.
+    pub fn values(&self) -> &IdentityValues {
+        &self.material.values
+    }
+}
+
+/// An identity as header values, one per [`IdentityField`]; what is not known is not there.
+///
+/// All rendered values share one buffer, so a cached credential costs one allocation for them and a
+/// request none.
+#[derive(Clone, Default)]
+pub struct IdentityValues([Option<HeaderValue>; IdentityField::ALL.len()]);
+
+impl IdentityValues {
+    /// Renders them.
+    pub fn render(identity: &Identity) -> Self {
+        let mut text = String::with_capacity(160);
+        let ends = IdentityField::ALL.map(|field| {
+            // Writing to a String cannot fail.
+            let _ = write_field(&mut text, identity, field);
+            text.len()
+        });
+        let buffer = Bytes::from(text.into_bytes());
+        let mut values = Self::default();
+        let mut start = 0;
+        for ((field, end), slot) in IdentityField::ALL.into_iter().zip(ends).zip(&mut values.0) {
+            *slot = match fixed(identity, field) {
+                Some(text) => Some(HeaderValue::from_static(text)),
+                None if end > start => HeaderValue::from_maybe_shared(buffer.slice(start..end)).ok(),
+                None => None,
+            };
+            start = end;
+        }
+        values
+    }
+
+    /// The value of one field, if it is known.
+    pub fn value(&self, field: IdentityField) -> Option<&HeaderValue> {
+        self.0.get(field as usize).and_then(Option::as_ref)
+    }
+}
+
+/// Values that come from a closed list.
+fn fixed(identity: &Identity, field: IdentityField) -> Option<&'static str> {
+    match field {
+        IdentityField::Principal => Some(identity.principal_kind.as_str()),
+        IdentityField::Credential => Some(identity.credential_kind.as_str()),
+        IdentityField::WriteAccess => Some(match identity.write_access {
+            WriteAccess::Granted => "true",
+            WriteAccess::Withheld => "false",
+        }),
+        _ => None,
+    }
+}
+
+fn write_field(out: &mut String, identity: &Identity, field: IdentityField) -> fmt::Result {
+    match field {
+        IdentityField::Subject => out.write_str(identity.principal.as_str()),
+        IdentityField::CredentialId => out.write_str(identity.credential.as_str()),
+        IdentityField::Tenant => out.write_str(identity.tenant.as_ref().map_or("", |t| t.as_str())),
+        IdentityField::Customer => out.write_str(identity.customer.as_ref().map_or("", |c| c.as_str())),
+        IdentityField::Scopes => write!(out, "{}", identity.scopes),
+        IdentityField::Roles => identity.roles.iter().enumerate().try_for_each(|(i, role)| {
+            out.write_str(if i == 0 { "" } else { " " })?;
+            out.write_str(role.as_str())
+        }),
+        IdentityField::DeviceId => out.write_str(identity.device_id.as_ref().map_or("", |d| d.as_str())),
+        IdentityField::Category => out.write_str(identity.category.as_ref().map_or("", |c| c.as_str())),
+        IdentityField::Expires => match identity.expires_at {
+            Some(at) => write!(out, "{}", at.as_secs()),
+            None => Ok(()),
+        },
+        IdentityField::Principal | IdentityField::Credential | IdentityField::WriteAccess => Ok(()),
+    }
+}
+
+impl fmt::Debug for IdentityValues {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().flatten()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::clock::UnixMillis;
+    use crate::domain::identity::{CredentialKind, PrincipalKind};
+    use crate::domain::ids::{CredentialId, PrincipalId, TenantId};
+    use crate::domain::scope::{Permission, Role, ScopeSet};
+
+    #[test]
+    fn known_fields_are_rendered_and_unknown_ones_are_absent() {
+        let identity = Identity {
+            principal: PrincipalId::parse("device-7").expect("an id"),
+            principal_kind: PrincipalKind::Device,
+            credential_kind: CredentialKind::DeviceToken,
+            credential: CredentialId::parse("row-1").expect("an id"),
+            tenant: Some(TenantId::parse("acme").expect("an id")),
+            customer: None,
+            scopes: ScopeSet::parse(["read", "channel:12:write"]).expect("scopes"),
+            roles: vec![
+                Role::parse("A").expect("a role"),
+                Role::parse("B").expect("a role"),
+            ],
+            permission: Permission::Full,
+            write_access: WriteAccess::Withheld,
+            device_id: None,
+            category: Some(Role::parse("device").expect("a category")),
+            issued_at: None,
+            expires_at: Some(UnixMillis(1_700_000_000_999)),
+        };
+        let values = IdentityValues::render(&identity);
+        for (field, expected) in [
+            (IdentityField::Subject, Some("device-7")),
+            (IdentityField::Principal, Some("device")),
+            (IdentityField::Credential, Some("device_token")),
+            (IdentityField::CredentialId, Some("row-1")),
+            (IdentityField::Tenant, Some("acme")),
+            (IdentityField::Customer, None),
+            (IdentityField::Scopes, Some("read channel:12:write")),
+            (IdentityField::Roles, Some("A B")),
+            (IdentityField::WriteAccess, Some("false")),
+            (IdentityField::DeviceId, None),
+            (IdentityField::Category, Some("device")),
+            (IdentityField::Expires, Some("1700000000")),
+        ] {
+            assert_eq!(
+                values.value(field).map(|v| v.to_str().expect("ASCII")),
+                expected,
+                "{field:?}"
+            );
+        }
     }
 }

@@ -86,3 +86,26 @@ pub struct PresentedOwned {
     /// Its bytes.
     pub credential: SecretBytes,
 }
+
+/// Carriers beyond the plain headers, and precedence.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct CarrierRules {
+    /// `/api/v1/<token>/…`: the path prefix before the token, such as `/api/v1/`.
+    pub path_token_after: Option<String>,
+    /// Query parameters read as credentials, and removed before forwarding.
+    pub query_parameters: Vec<String>,
+    /// What happens when several carriers speak.
+    pub precedence: Precedence,
+}
+
+/// What happens when several carriers speak (COMPAT 0.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Precedence {
+    /// `ambiguous_credentials`.
+    #[default]
+    Refuse,
+    /// TagoIO's order.
+    TagoIo,
+    /// ThingsBoard's order: `X-Authorization` before `Authorization`, blank counts as absent.
+    ThingsBoard,
+}

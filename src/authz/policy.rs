@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use http::HeaderName;
 
+pub use crate::authn::presented::{CarrierRules, Precedence};
 use crate::domain::dialect::Dialect;
+pub use crate::domain::identity::IdentityField;
 use crate::domain::identity::KindSet;
 use crate::domain::net::NetworkSet;
 use crate::domain::scope::{Role, Scope};
@@ -130,35 +132,12 @@ pub enum HttpsRule {
     RequiredExceptLoopback,
 }
 
-/// Carriers beyond the plain headers, and precedence.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct CarrierRules {
-    /// `/api/v1/<token>/…`: the path prefix before the token, such as `/api/v1/`.
-    pub path_token_after: Option<String>,
-    /// Query parameters read as credentials, and removed before forwarding.
-    pub query_parameters: Vec<String>,
-    /// What happens when several carriers speak.
-    pub precedence: Precedence,
-}
-
-/// What happens when several carriers speak (COMPAT 0.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Precedence {
-    /// `ambiguous_credentials`.
-    #[default]
-    Refuse,
-    /// TagoIO's order.
-    TagoIo,
-    /// ThingsBoard's order: `X-Authorization` before `Authorization`, blank counts as absent.
-    ThingsBoard,
-}
-
 /// Ambiguous path forms that a route allows by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PathAllowances {
     /// `%2F` (kept as it is).
     pub encoded_slash: Requirement,
-    /// `;`.
+    /// `;` and `%3B` (kept as they are).
     pub semicolon: Requirement,
     /// Empty inner segments (`//`).
     pub empty_segment: Requirement,
@@ -173,72 +152,6 @@ pub struct UpstreamHeaderRules {
     pub forward_credential: Requirement,
     /// Audience of the signed `X-Auth-Assertion`, when the route wants one.
     pub assertion_audience: Option<Arc<str>>,
-}
-
-/// One fact about an identity that may stand in a header.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(usize)]
-pub enum IdentityField {
-    /// Principal id.
-    Subject,
-    /// `device|user|service|anonymous`.
-    Principal,
-    /// Credential kind.
-    Credential,
-    /// Credential id.
-    CredentialId,
-    /// Tenant id.
-    Tenant,
-    /// Customer id.
-    Customer,
-    /// Scopes, space-separated.
-    Scopes,
-    /// Roles, space-separated.
-    Roles,
-    /// `true|false`.
-    WriteAccess,
-    /// Stable device id.
-    DeviceId,
-    /// Category.
-    Category,
-    /// Epoch seconds.
-    Expires,
-}
-
-impl IdentityField {
-    /// Every field, in header order.
-    pub const ALL: [Self; 12] = [
-        Self::Subject,
-        Self::Principal,
-        Self::Credential,
-        Self::CredentialId,
-        Self::Tenant,
-        Self::Customer,
-        Self::Scopes,
-        Self::Roles,
-        Self::WriteAccess,
-        Self::DeviceId,
-        Self::Category,
-        Self::Expires,
-    ];
-
-    /// The default header name, lower case.
-    pub const fn default_name(self) -> &'static str {
-        match self {
-            Self::Subject => "x-auth-subject",
-            Self::Principal => "x-auth-principal",
-            Self::Credential => "x-auth-credential",
-            Self::CredentialId => "x-auth-credential-id",
-            Self::Tenant => "x-auth-tenant",
-            Self::Customer => "x-auth-customer",
-            Self::Scopes => "x-auth-scopes",
-            Self::Roles => "x-auth-roles",
-            Self::WriteAccess => "x-auth-write-access",
-            Self::DeviceId => "x-auth-device-id",
-            Self::Category => "x-auth-category",
-            Self::Expires => "x-auth-expires",
-        }
-    }
 }
 
 impl Default for UpstreamHeaderRules {

@@ -154,6 +154,72 @@ pub enum WriteAccess {
     Withheld,
 }
 
+/// One fact about an identity that may stand in a header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(usize)]
+pub enum IdentityField {
+    /// Principal id.
+    Subject,
+    /// `device|user|service|anonymous`.
+    Principal,
+    /// Credential kind.
+    Credential,
+    /// Credential id.
+    CredentialId,
+    /// Tenant id.
+    Tenant,
+    /// Customer id.
+    Customer,
+    /// Scopes, space-separated.
+    Scopes,
+    /// Roles, space-separated.
+    Roles,
+    /// `true|false`.
+    WriteAccess,
+    /// Stable device id.
+    DeviceId,
+    /// Category.
+    Category,
+    /// Epoch seconds.
+    Expires,
+}
+
+impl IdentityField {
+    /// Every field, in header order.
+    pub const ALL: [Self; 12] = [
+        Self::Subject,
+        Self::Principal,
+        Self::Credential,
+        Self::CredentialId,
+        Self::Tenant,
+        Self::Customer,
+        Self::Scopes,
+        Self::Roles,
+        Self::WriteAccess,
+        Self::DeviceId,
+        Self::Category,
+        Self::Expires,
+    ];
+
+    /// The default header name, lower case.
+    pub const fn default_name(self) -> &'static str {
+        match self {
+            Self::Subject => "x-auth-subject",
+            Self::Principal => "x-auth-principal",
+            Self::Credential => "x-auth-credential",
+            Self::CredentialId => "x-auth-credential-id",
+            Self::Tenant => "x-auth-tenant",
+            Self::Customer => "x-auth-customer",
+            Self::Scopes => "x-auth-scopes",
+            Self::Roles => "x-auth-roles",
+            Self::WriteAccess => "x-auth-write-access",
+            Self::DeviceId => "x-auth-device-id",
+            Self::Category => "x-auth-category",
+            Self::Expires => "x-auth-expires",
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
