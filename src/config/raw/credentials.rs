@@ -1,0 +1,277 @@
+//! Settings of the credential kinds, as written.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::values::{FetchUrl, Name, PrefixText, Secret, Span};
+
+/// Settings of the credential kinds.
+#[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Credentials {
+    /// Sealed device tokens (`Authorization: Device …`).
+    pub sealed_device_token: SealedDeviceToken,
+    /// Prefixed API tokens.
+    pub api_token: ApiToken,
+    /// JSON Web Tokens.
+    pub jwt: Jwt,
+    /// User names and passwords.
+    pub basic: Basic,
+}
+
+/// Sealed device tokens.
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SealedDeviceToken {
+    /// Base64 of the 32-byte key of tokens made elsewhere. Also settable as `DEVICE_TOKEN_MASTER_KEY`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<Secret>,
+    /// A file that holds the key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_file: Option<PathBuf>,
+    /// How long an issued token is good.
+    pub lifetime: Span,
+    /// Whether the upstream is told that such a device may write.
+    pub write_access: bool,
+    /// Shortest device identifier that a token is issued for.
+    #[schemars(range(min = 1, max = 255))]
+    pub min_identifier_length: u16,
+}
+
+impl Default for SealedDeviceToken {
+    fn default() -> Self {
+        Self {
+            key: None,
+            key_file: None,
+            lifetime: Span::from_secs(86_400),
+            write_access: false,
+            min_identifier_length: 8,
+        }
+    }
+}
+
+/// Prefixed API tokens.
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ApiToken {
+    /// Prefixes that are accepted; the first is the one of issued tokens.
+    #[schemars(length(min = 1, max = 16))]
+    pub prefixes: Vec<PrefixText>,
+    /// Whether 64 hexadecimal letters are taken for an API token too.
+    pub accept_hex: bool,
+    /// Which digests are stored of a new token.
+    pub digest: DigestChoice,
+    /// Cost of bcrypt.
+    #[schemars(range(min = 4, max = 16))]
+    pub bcrypt_cost: u8,
+}
+
+impl Default for ApiToken {
+    fn default() -> Self {
+        Self {
+            prefixes: ["dw", "hc", "tb"].map(|p| PrefixText(p.to_owned())).into(),
+            accept_hex: true,
+            digest: DigestChoice::default(),
+            bcrypt_cost: 12,
+        }
+    }
+}
+
+/// Which digests are stored of a new API token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DigestChoice {
+    /// A portable bcrypt digest and a keyed one.
+    #[default]
+    BcryptAndKeyed,
+    /// Only the keyed one: fast to make, useless without this installation's lookup key.
+    Keyed,
+}
+
+/// JSON Web Tokens.
+#[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Jwt {
+    /// Who may issue them. Empty: none is accepted.
+    #[schemars(length(max = 64))]
+    pub issuers: Vec<Issuer>,
+}
+
+/// One issuer of JWTs.
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Issuer {
+    /// Name for logs and metrics.
+    #[schemars(extend("x-required" = true))]
+    pub name: Option<Name>,
+    /// The `iss` of its tokens, compared letter by letter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 255))]
+    pub issuer: Option<String>,
+    /// The `aud` of its tokens: one of these.
+    #[schemars(length(max = 64))]
+    pub audience: Vec<String>,
+    /// `own`: signed by this installation's own keys.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keys: Option<OwnKeys>,
+    /// Where its JWK Set is fetched from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jwks_url: Option<FetchUrl>,
+    /// A file that holds its JWK Set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jwks_file: Option<PathBuf>,
+    /// A file that holds its public key as PEM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pem_file: Option<PathBuf>,
+    /// Base64 of the secret it shares with us (HS256, HS384, HS512).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hmac_secret: Option<Secret>,
+    /// A file that holds the Base64 of that secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hmac_secret_file: Option<PathBuf>,
+    /// Algorithms that are accepted. Empty: whatever its keys are made for.
+    #[schemars(length(max = 16))]
+    pub algorithms: Vec<Algorithm>,
+    /// How far clocks may differ, at most 30s.
+    pub leeway: Span,
+    /// Claims that its tokens need not have.
+    pub waive: Vec<Claim>,
+    /// How its claims are read.
+    pub profile: Profile,
+    /// What its subjects are.
+    pub principal: SubjectKind,
+    /// How often the JWK Set is fetched.
+    pub refresh: Span,
+    /// How long the last good set is used when fetching fails.
+    pub max_age: Span,
+    /// Least time between two fetches that unknown key ids cause.
+    pub cooldown: Span,
+}
+
+impl Default for Issuer {
+    fn default() -> Self {
+        Self {
+            name: None,
+            issuer: None,
+            audience: Vec::new(),
+            keys: None,
+            jwks_url: None,
+            jwks_file: None,
+            pem_file: None,
+            hmac_secret: None,
+            hmac_secret_file: None,
+            algorithms: Vec::new(),
+            leeway: Span::from_secs(10),
+            waive: Vec::new(),
+            profile: Profile::default(),
+            principal: SubjectKind::default(),
+            refresh: Span::from_secs(300),
+            max_age: Span::from_secs(86_400),
+            cooldown: Span::from_secs(30),
+        }
+    }
+}
+
+/// Keys that are our own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OwnKeys {
+    /// This installation's signing keys.
+    Own,
+}
+
+/// Signature algorithms (RFC 7518, RFC 8037).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[expect(missing_docs, reason = "the names are those of the RFCs")]
+pub enum Algorithm {
+    RS256,
+    RS384,
+    RS512,
+    PS256,
+    PS384,
+    PS512,
+    ES256,
+    ES384,
+    EdDSA,
+    HS256,
+    HS384,
+    HS512,
+}
+
+impl Algorithm {
+    /// The name on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::RS256 => "RS256",
+            Self::RS384 => "RS384",
+            Self::RS512 => "RS512",
+            Self::PS256 => "PS256",
+            Self::PS384 => "PS384",
+            Self::PS512 => "PS512",
+            Self::ES256 => "ES256",
+            Self::ES384 => "ES384",
+            Self::EdDSA => "EdDSA",
+            Self::HS256 => "HS256",
+            Self::HS384 => "HS384",
+            Self::HS512 => "HS512",
+        }
+    }
+
+    /// Whether it is an HMAC, for which both sides hold the same secret.
+    pub fn is_hmac(self) -> bool {
+        matches!(self, Self::HS256 | Self::HS384 | Self::HS512)
+    }
+}
+
+/// Claims that may be waived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Claim {
+    /// The issuer.
+    Iss,
+    /// The audience.
+    Aud,
+    /// The subject.
+    Sub,
+}
+
+/// How claims are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Profile {
+    /// RFC 7519, RFC 9068: `sub`, `scope`, `roles`.
+    #[default]
+    Standard,
+    /// ThingsBoard: `userId`, `scopes` as roles, `tenantId`, `customerId`.
+    Thingsboard,
+}
+
+/// What the subjects of an issuer are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SubjectKind {
+    /// People.
+    #[default]
+    User,
+    /// Machines in the field.
+    Device,
+    /// Programs.
+    Service,
+}
+
+/// User names and passwords.
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Basic {
+    /// Cost of bcrypt.
+    #[schemars(range(min = 4, max = 16))]
+    pub bcrypt_cost: u8,
+}
+
+impl Default for Basic {
+    fn default() -> Self {
+        Self { bcrypt_cost: 12 }
+    }
+}
