@@ -1,4 +1,5 @@
 //! Threads and tasks: the only room that spawns. Open to every room.
 
 pub mod readiness;
+pub mod slow_pool;
 pub mod tasks;
