@@ -6,10 +6,14 @@
 
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use http::HeaderValue;
 
+use super::revocation::RevocationEpoch;
+use super::verifier::Verified;
+use crate::domain::clock::MonoMillis;
 use crate::domain::identity::{Identity, IdentityField, WriteAccess};
 use crate::domain::net::NetworkSet;
 use crate::store::Transport;
@@ -31,20 +35,61 @@ pub struct Authenticated {
 
 #[derive(Debug)]
 pub(in crate::authn) struct Material {
-    pub(in crate::authn) identity: Identity,
-    pub(in crate::authn) rules: CredentialRules,
+    identity: Identity,
+    rules: CredentialRules,
     values: IdentityValues,
+    /// Monotonic time up to which the verdict is believed without asking again.
+    believed_until: MonoMillis,
+    /// The revocation epoch as of which the verdict was last found good.
+    good_at: AtomicU64,
 }
 
 impl Material {
-    /// Renders the header values of the identity.
-    pub(in crate::authn) fn new(identity: Identity, rules: CredentialRules) -> Self {
-        let values = IdentityValues::render(&identity);
+    /// Renders the header values of the identity. `since` is the epoch read before the look-up began.
+    pub(in crate::authn) fn new(
+        verified: Verified,
+        believed_until: MonoMillis,
+        since: RevocationEpoch,
+    ) -> Self {
+        let values = IdentityValues::render(&verified.identity);
         Self {
-            identity,
-            rules,
+            identity: verified.identity,
+            rules: verified.rules,
             values,
+            believed_until,
+            good_at: AtomicU64::new(since.raw()),
         }
+    }
+
+    pub(in crate::authn) fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    pub(in crate::authn) fn believed_until(&self) -> MonoMillis {
+        self.believed_until
+    }
+
+    pub(in crate::authn) fn good_at(&self) -> RevocationEpoch {
+        RevocationEpoch::from_raw(self.good_at.load(Ordering::Acquire))
+    }
+
+    /// Epochs only rise: a slower thread cannot take back what a faster one has seen.
+    pub(in crate::authn) fn found_good_at(&self, epoch: RevocationEpoch) {
+        self.good_at.fetch_max(epoch.raw(), Ordering::AcqRel);
+    }
+
+    /// Estimated memory of this verdict with its cache entry, in bytes.
+    pub(in crate::authn) fn weight_bytes(&self) -> u32 {
+        let i = &self.identity;
+        let texts = i.principal.as_str().len()
+            + i.credential.as_str().len()
+            + i.tenant.as_ref().map_or(0, |t| t.as_str().len())
+            + i.customer.as_ref().map_or(0, |t| t.as_str().len())
+            + i.scopes.iter().map(|s| s.as_str().len() + 32).sum::<usize>()
+            + i.roles.iter().map(|r| r.as_str().len() + 32).sum::<usize>();
+        // Each text stands in the identity and among the rendered values; moka takes about 300 bytes.
+        let fixed = size_of::<Self>() + 300 + self.rules.networks.iter().count() * 32;
+        u32::try_from(fixed + 2 * texts).unwrap_or(u32::MAX)
     }
 }
 

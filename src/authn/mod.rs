@@ -4,11 +4,20 @@
 //! `revocation` has the last word on every use. `Authenticated` can be made in this room only; whoever
 //! holds one knows that verification happened. Knows nothing of routes or policy.
 
+pub mod cache;
+mod flights;
 pub mod kinds;
 pub mod material;
 pub mod presented;
+pub mod revocation;
+pub mod service;
+pub mod throttle;
 pub mod verifier;
+
+#[cfg(test)]
+pub mod testing;
 
 pub use material::{Authenticated, CredentialRules};
 pub use presented::{Carrier, Presented};
+pub use service::{Authn, AuthnSettings, Question, Recall};
 pub use verifier::{Inspection, Rejection, Verified, Verifier};

@@ -20,6 +20,8 @@ pub struct Rejection {
     /// Whether a credential of this form cost us work and so counts against the caller in the
     /// failed-credential throttle. `cannot_decide` and the like are our fault and do not count.
     pub blame: Blame,
+    /// Seconds after which trying again makes sense.
+    pub retry_after_secs: Option<u32>,
 }
 
 /// Whose fault a rejection is.
@@ -37,6 +39,7 @@ impl Rejection {
         Self {
             reason,
             blame: Blame::Caller,
+            retry_after_secs: None,
         }
     }
 
@@ -45,6 +48,16 @@ impl Rejection {
         Self {
             reason,
             blame: Blame::Ours,
+            retry_after_secs: Some(1),
+        }
+    }
+
+    /// Refused by the failed-credential throttle, without any work.
+    pub fn throttled(retry_after_secs: u32) -> Self {
+        Self {
+            reason: Reason::TooManyFailures,
+            blame: Blame::Ours,
+            retry_after_secs: Some(retry_after_secs),
         }
     }
 }

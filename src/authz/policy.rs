@@ -173,3 +173,42 @@ pub enum DialectChoice {
     /// Always the same.
     Fixed(Dialect),
 }
+
+/// Routes for unit tests of any room.
+#[cfg(test)]
+pub mod testing {
+    use super::*;
+
+    /// A plain authenticated route that accepts every kind and goes to `api`. `/x/` is a prefix,
+    /// anything else exact.
+    pub fn route(path: &str) -> RoutePolicy {
+        RoutePolicy {
+            name: Arc::from(path),
+            matches: RouteMatch {
+                host: None,
+                path: match path.ends_with('/') {
+                    true => PathMatch::Prefix(path.to_owned()),
+                    false => PathMatch::Exact(path.to_owned()),
+                },
+                methods: Vec::new(),
+                case: PathCase::Sensitive,
+            },
+            access: Access::Authenticated,
+            upstream: Some(Arc::from("api")),
+            accept: KindSet::ALL,
+            carriers: CarrierRules::default(),
+            require_all_scopes: Vec::new(),
+            require_any_scope: Vec::new(),
+            require_any_role: Vec::new(),
+            require_write_access: Requirement::No,
+            allow_from: NetworkSet::default(),
+            deny_from: NetworkSet::default(),
+            https: HttpsRule::Optional,
+            allow_in_path: PathAllowances::default(),
+            upstream_headers: UpstreamHeaderRules::default(),
+            dialect: DialectChoice::Auto,
+            max_body_bytes: None,
+            response_timeout: None,
+        }
+    }
+}

@@ -1,0 +1,335 @@
+//! From a presented credential to a proof: cache, throttle, single flight, verifier, revocation.
+//!
+//! `recall` answers from memory, on the data thread, without waiting: a cache hit, a recent refusal, a
+//! stateless token. Only what it cannot answer goes to `look_up`, which runs on the control runtime.
+//! Every answer, old or new, is judged by the revocation index before it is handed out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::cache::{CacheKey, CacheSettings, Known, VerdictCache};
+use super::flights::{Flights, Outcome, Part};
+use super::material::{Authenticated, Material};
+use super::presented::{Presented, PresentedOwned};
+use super::revocation::{RevocationIndex, Standing, is_stateless};
+use super::throttle::{FailedCredentialThrottle, Leave, ThrottleSettings};
+use super::verifier::{Blame, Inspection, Rejection, Verifier};
+use crate::cluster::FeedState;
+use crate::crypto::digest::CacheDigester;
+use crate::domain::clock::{Clock, Now};
+use crate::domain::identity::CredentialKind;
+use crate::domain::net::ClientIp;
+use crate::domain::reason::Reason;
+use crate::runtime::tasks::Tasks;
+use crate::telemetry::metrics::Metrics;
+
+/// How often a look-up is begun again because revocations kept coming while it ran.
+const MAX_LOOK_UPS: usize = 4;
+
+/// Bounds of this room.
+#[derive(Debug, Clone)]
+pub struct AuthnSettings {
+    /// The verdict cache.
+    pub cache: CacheSettings,
+    /// The failed-credential throttle.
+    pub throttle: ThrottleSettings,
+    /// Look-ups under way at once.
+    pub max_flights: usize,
+    /// How long a request waits for a look-up before it gets `cannot_decide`.
+    pub look_up_deadline: Duration,
+    /// How long the revocation feed may be silent before memory is not believed; `None`: for ever
+    /// (embedded store: when it cannot be read, nothing can be revoked in it either).
+    pub max_staleness: Option<Duration>,
+}
+
+impl Default for AuthnSettings {
+    fn default() -> Self {
+        Self {
+            cache: CacheSettings::default(),
+            throttle: ThrottleSettings::default(),
+            max_flights: 4096,
+            look_up_deadline: Duration::from_secs(5),
+            max_staleness: None,
+        }
+    }
+}
+
+/// Verifies credentials.
+pub struct Authn {
+    verifiers: Vec<Arc<dyn Verifier>>,
+    digester: CacheDigester,
+    generation: u32,
+    cache: VerdictCache,
+    throttle: FailedCredentialThrottle,
+    flights: Arc<Flights>,
+    revocations: Arc<RevocationIndex>,
+    feed: Arc<FeedState>,
+    settings: AuthnSettings,
+    tasks: Tasks,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+}
+
+/// What memory says.
+#[derive(Debug)]
+pub enum Recall {
+    /// Everything that is needed.
+    Decided(Result<Authenticated, Rejection>),
+    /// Not enough: ask with `look_up`.
+    Ask(Question),
+}
+
+/// A look-up to be made.
+#[derive(Debug)]
+pub struct Question {
+    key: CacheKey,
+    public_id: Option<u64>,
+}
+
+/// Whether this very credential was good before: then its owner need not pass the throttle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Acquaintance {
+    Stranger,
+    WasGood,
+}
+
+impl Authn {
+    /// Puts the room together. `generation` changes whenever verifiers do.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the composition root names each part once"
+    )]
+    pub fn new(
+        verifiers: Vec<Arc<dyn Verifier>>,
+        digester: CacheDigester,
+        generation: u32,
+        revocations: Arc<RevocationIndex>,
+        feed: Arc<FeedState>,
+        settings: AuthnSettings,
+        tasks: Tasks,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            verifiers,
+            digester,
+            generation,
+            cache: VerdictCache::new(settings.cache),
+            throttle: FailedCredentialThrottle::new(settings.throttle),
+            flights: Flights::new(settings.max_flights),
+            revocations,
+            feed,
+            settings,
+            tasks,
+            clock,
+            metrics,
+        })
+    }
+
+    /// The verdict cache, for creations and metrics.
+    pub fn cache(&self) -> &VerdictCache {
+        &self.cache
+    }
+
+    /// The revocation index, for `accounts`.
+    pub fn revocations(&self) -> &Arc<RevocationIndex> {
+        &self.revocations
+    }
+
+    fn verifier(&self, kind: CredentialKind) -> Option<&Arc<dyn Verifier>> {
+        self.verifiers.iter().find(|v| v.kind() == kind)
+    }
+
+    /// Answers from memory. Awaits nothing, takes no lock that a look-up holds while it works.
+    pub fn recall(&self, presented: &Presented<'_>, from: ClientIp, now: Now) -> Recall {
+        let Some(verifier) = self.verifier(presented.kind) else {
+            return Recall::Decided(Err(Rejection::caller(Reason::KindNotAccepted)));
+        };
+        if !verifier.cached() {
+            return Recall::Decided(self.decide_stateless(verifier.as_ref(), presented, now));
+        }
+        let key = self
+            .digester
+            .digest(presented.carrier as u8, self.generation, presented.credential);
+        let mut standing = Acquaintance::Stranger;
+        match self.cache.known(&key, now.mono) {
+            Known::Good(material) => {
+                if !self.is_stale(now)
+                    && let Some(answer) = self.judge(&material, &key, now)
+                {
+                    self.metrics.cache_hits.inc();
+                    return Recall::Decided(answer);
+                }
+                standing = Acquaintance::WasGood;
+            }
+            Known::Bad(rejection) => {
+                self.metrics.cache_negative_hits.inc();
+                return Recall::Decided(Err(rejection));
+            }
+            Known::Nothing => {}
+        }
+        self.metrics.cache_misses.inc();
+        let public_id = match verifier.inspect(presented, now) {
+            Inspection::Refused(rejection) => return Recall::Decided(Err(rejection)),
+            Inspection::LookUp { public_id } => public_id,
+            Inspection::Verified(_) => return Recall::Decided(Err(Rejection::ours(Reason::InternalError))),
+        };
+        if standing == Acquaintance::Stranger
+            && let Leave::Refused { by, retry_after_secs } = self.throttle.leave(from, public_id, now.mono)
+        {
+            self.metrics.throttle_refused.inc(by);
+            return Recall::Decided(Err(Rejection::throttled(retry_after_secs)));
+        }
+        Recall::Ask(Question { key, public_id })
+    }
+
+    /// Looks a credential up, together with everyone who asks the same, within the deadline.
+    pub async fn look_up(
+        self: &Arc<Self>,
+        question: Question,
+        presented: PresentedOwned,
+        from: ClientIp,
+        now: Now,
+    ) -> Result<Authenticated, Rejection> {
+        for _ in 0..MAX_LOOK_UPS {
+            let mut flight = match self.flights.join(question.key) {
+                Part::Full => return Err(Rejection::ours(Reason::Overloaded)),
+                Part::Wait(flight) => flight,
+                Part::Lead(flight, landing) => {
+                    let (this, presented) = (Arc::clone(self), presented.clone());
+                    let (key, public_id) = (question.key, question.public_id);
+                    self.tasks.spawn("look-up", async move {
+                        let outcome = this.verify(key, &presented).await;
+                        if let Err(Rejection {
+                            blame: Blame::Caller, ..
+                        }) = outcome
+                        {
+                            this.throttle.failed(from, public_id, this.clock.now().mono);
+                        }
+                        landing.land(outcome);
+                    });
+                    flight
+                }
+            };
+            let waited =
+                tokio::time::timeout(self.settings.look_up_deadline, flight.wait_for(Option::is_some));
+            let outcome = match waited.await {
+                Ok(Ok(outcome)) => outcome.clone(),
+                // The look-up panicked; its task said so in the log.
+                Ok(Err(_)) => return Err(Rejection::ours(Reason::InternalError)),
+                Err(_) => return Err(Rejection::ours(Reason::CannotDecide)),
+            };
+            let material = match outcome {
+                Some(Ok(material)) => material,
+                Some(Err(rejection)) => return Err(rejection),
+                None => return Err(Rejection::ours(Reason::InternalError)),
+            };
+            if is_stateless(presented.kind) && self.is_stale(now) {
+                return Err(Rejection::ours(Reason::CannotDecide));
+            }
+            if let Some(answer) = self.judge(&material, &question.key, now) {
+                return answer;
+            }
+        }
+        tracing::warn!("revocations kept coming while a credential was looked up");
+        Err(Rejection::ours(Reason::CannotDecide))
+    }
+
+    /// One verification, on the control runtime, with its verdict remembered.
+    async fn verify(&self, key: CacheKey, presented: &PresentedOwned) -> Outcome {
+        let now = self.clock.now();
+        let creations = self.cache.creations();
+        // Before the store is read: whatever is revoked from here on is newer than the verdict.
+        let since = self.revocations.epoch();
+        let Some(verifier) = self.verifier(presented.kind) else {
+            return Err(Rejection::caller(Reason::KindNotAccepted));
+        };
+        let verdict = match verifier.look_up(presented, now).await {
+            Ok(verified) => match self.revocations.standing_of_fresh(&verified.identity) {
+                Standing::Good(_) => Ok(verified),
+                Standing::Revoked | Standing::Void => Err(Rejection::caller(Reason::CredentialRevoked)),
+            },
+            Err(rejection) => Err(rejection),
+        };
+        match verdict {
+            Ok(verified) => {
+                let material = Arc::new(Material::new(
+                    verified,
+                    self.cache.believed_until(now.mono),
+                    since,
+                ));
+                self.cache.remember_good(key, Arc::clone(&material));
+                Ok(material)
+            }
+            Err(rejection) => {
+                if rejection.blame == Blame::Caller {
+                    self.cache.remember_bad(key, rejection, creations, now.mono);
+                }
+                Err(rejection)
+            }
+        }
+    }
+
+    /// Whether a remembered verdict still holds; `None` asks for a new look-up.
+    fn judge(
+        &self,
+        material: &Arc<Material>,
+        key: &CacheKey,
+        now: Now,
+    ) -> Option<Result<Authenticated, Rejection>> {
+        if now.mono >= material.believed_until() {
+            return None;
+        }
+        if material.identity().expires_at.is_some_and(|at| now.wall > at) {
+            self.cache.forget(key);
+            return Some(Err(Rejection::caller(Reason::CredentialExpired)));
+        }
+        match self.revocations.standing(material.identity(), material.good_at()) {
+            Standing::Good(epoch) => {
+                material.found_good_at(epoch);
+                Some(Ok(Authenticated::new(Arc::clone(material))))
+            }
+            Standing::Revoked => {
+                self.cache.forget(key);
+                Some(Err(Rejection::caller(Reason::CredentialRevoked)))
+            }
+            Standing::Void => {
+                self.cache.forget(key);
+                None
+            }
+        }
+    }
+
+    fn decide_stateless(
+        &self,
+        verifier: &dyn Verifier,
+        presented: &Presented<'_>,
+        now: Now,
+    ) -> Result<Authenticated, Rejection> {
+        let verified = match verifier.inspect(presented, now) {
+            Inspection::Verified(verified) => verified,
+            Inspection::Refused(rejection) => return Err(rejection),
+            Inspection::LookUp { .. } => return Err(Rejection::ours(Reason::InternalError)),
+        };
+        if self.is_stale(now) {
+            return Err(Rejection::ours(Reason::CannotDecide));
+        }
+        match self.revocations.standing_of_fresh(&verified.identity) {
+            Standing::Good(epoch) => Ok(Authenticated::new(Arc::new(Material::new(
+                *verified, now.mono, epoch,
+            )))),
+            Standing::Revoked | Standing::Void => Err(Rejection::caller(Reason::CredentialRevoked)),
+        }
+    }
+
+    /// Whether the revocation feed has been silent for too long to believe memory.
+    fn is_stale(&self, now: Now) -> bool {
+        let Some(max) = self.settings.max_staleness else {
+            return false;
+        };
+        now.mono > self.feed.read_at().plus(max)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,466 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::{Notify, Semaphore};
+
+use super::*;
+use crate::authn::material::CredentialRules;
+use crate::authn::presented::Carrier;
+use crate::authn::testing::identity;
+use crate::authn::verifier::Verified;
+use crate::cluster::RevocationSink;
+use crate::domain::clock::{ManualClock, UnixMillis};
+use crate::domain::ids::CredentialId;
+use crate::store::{NewRevocation, RevocationRecord, RevocationTarget};
+
+/// A verifier whose look-ups can be held and counted. `good…` is good, `panic` panics, anything else
+/// is unknown.
+struct Desk {
+    kind: CredentialKind,
+    asked: AtomicUsize,
+    begun: Notify,
+    gate: Semaphore,
+    revoked: AtomicUsize,
+}
+
+impl Desk {
+    fn open(kind: CredentialKind) -> Arc<Self> {
+        let desk = Self::closed(kind);
+        desk.gate.add_permits(1_000_000);
+        desk
+    }
+
+    fn closed(kind: CredentialKind) -> Arc<Self> {
+        Arc::new(Self {
+            kind,
+            asked: AtomicUsize::new(0),
+            begun: Notify::new(),
+            gate: Semaphore::new(0),
+            revoked: AtomicUsize::new(0),
+        })
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
+
+    fn verified(&self) -> Verified {
+        Verified {
+            identity: identity(self.kind, "c1", "p1", None),
+            rules: CredentialRules::default(),
+        }
+    }
+}
+
+#[async_trait]
+impl Verifier for Arc<Desk> {
+    fn kind(&self) -> CredentialKind {
+        self.kind
+    }
+
+    fn cached(&self) -> bool {
+        self.kind != CredentialKind::SealedDeviceToken
+    }
+
+    fn inspect(&self, presented: &Presented<'_>, _: Now) -> Inspection {
+        match presented.credential {
+            b"malformed" => Inspection::Refused(Rejection::caller(Reason::CredentialMalformed)),
+            _ if !self.cached() => Inspection::Verified(Box::new(self.verified())),
+            _ => Inspection::LookUp { public_id: None },
+        }
+    }
+
+    async fn look_up(&self, presented: &PresentedOwned, _: Now) -> Result<Verified, Rejection> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        let row_was_good = self.revoked.load(Ordering::SeqCst) == 0;
+        self.begun.notify_one();
+        self.gate.acquire().await.expect("never closed").forget();
+        match presented.credential.expose() {
+            b"panic" => panic!("on purpose"),
+            c if c.starts_with(b"good") && row_was_good => Ok(self.verified()),
+            c if c.starts_with(b"good") => Err(Rejection::caller(Reason::CredentialRevoked)),
+            b"store is down" => Err(Rejection::ours(Reason::CannotDecide)),
+            _ => Err(Rejection::caller(Reason::CredentialInvalid)),
+        }
+    }
+}
+
+struct Room {
+    authn: Arc<Authn>,
+    desk: Arc<Desk>,
+    clock: ManualClock,
+    feed: Arc<FeedState>,
+}
+
+fn room(desk: Arc<Desk>, settings: AuthnSettings) -> Room {
+    let clock = ManualClock::at(UnixMillis(1_000_000));
+    let feed = Arc::new(FeedState::default());
+    let authn = Authn::new(
+        vec![Arc::new(Arc::clone(&desk))],
+        CacheDigester::random().expect("randomness"),
+        1,
+        Arc::new(RevocationIndex::new(1000)),
+        Arc::clone(&feed),
+        settings,
+        Tasks::on(tokio::runtime::Handle::current()),
+        Clock::Manual(clock.clone()),
+        Arc::new(Metrics::new().expect("metrics")),
+    );
+    Room {
+        authn,
+        desk,
+        clock,
+        feed,
+    }
+}
+
+fn client(text: &str) -> ClientIp {
+    ClientIp::new(text.parse().expect("an address"))
+}
+
+impl Room {
+    async fn ask(&self, credential: &str, from: &str) -> Result<(), Reason> {
+        self.ask_over(Carrier::DeviceToken, credential, from).await
+    }
+
+    async fn ask_over(&self, carrier: Carrier, credential: &str, from: &str) -> Result<(), Reason> {
+        let presented = Presented {
+            carrier,
+            kind: self.desk.kind,
+            credential: credential.as_bytes(),
+        };
+        let (from, now) = (client(from), self.clock.now());
+        let answer = match self.authn.recall(&presented, from, now) {
+            Recall::Decided(answer) => answer,
+            Recall::Ask(question) => {
+                self.authn
+                    .look_up(question, presented.to_owned(), from, now)
+                    .await
+            }
+        };
+        answer.map(|_| ()).map_err(|r| r.reason)
+    }
+
+    fn revoke(&self, seq: u64) {
+        self.desk.revoked.store(1, Ordering::SeqCst);
+        self.authn.revocations().apply(&RevocationRecord {
+            seq,
+            revocation: NewRevocation {
+                target: RevocationTarget::Credential(CredentialId::parse("c1").expect("an id")),
+                cut_at: self.clock.now().wall,
+                until: None,
+            },
+            created_at: self.clock.now().wall,
+        });
+    }
+}
+
+const HERE: &str = "192.0.2.1";
+
+#[tokio::test]
+async fn a_good_verdict_is_looked_up_once_and_again_after_its_time() {
+    let r = room(Desk::open(CredentialKind::DeviceToken), AuthnSettings::default());
+    for _ in 0..5 {
+        assert_eq!(r.ask("good", HERE).await, Ok(()));
+    }
+    assert_eq!(r.desk.asked(), 1);
+    r.clock.advance(Duration::from_secs(301));
+    assert_eq!(r.ask("good", HERE).await, Ok(()));
+    assert_eq!(r.desk.asked(), 2);
+}
+
+#[tokio::test]
+async fn the_wall_clock_set_back_does_not_prolong_a_verdict() {
+    let r = room(Desk::open(CredentialKind::DeviceToken), AuthnSettings::default());
+    assert_eq!(r.ask("good", HERE).await, Ok(()));
+    r.clock.advance(Duration::from_secs(301));
+    r.clock.set_wall(UnixMillis(0));
+    assert_eq!(r.ask("good", HERE).await, Ok(()));
+    assert_eq!(r.desk.asked(), 2);
+}
+
+#[tokio::test]
+async fn a_malformed_credential_causes_no_look_up() {
+    let r = room(Desk::open(CredentialKind::DeviceToken), AuthnSettings::default());
+    assert_eq!(r.ask("malformed", HERE).await, Err(Reason::CredentialMalformed));
+    assert_eq!(r.desk.asked(), 0);
+}
+
+#[tokio::test]
+async fn fifty_requests_with_one_credential_cause_one_look_up() {
+    let r = Arc::new(room(
+        Desk::closed(CredentialKind::DeviceToken),
+        AuthnSettings::default(),
+    ));
+    let mut asked = tokio::task::JoinSet::new();
+    for _ in 0..50 {
+        let r = Arc::clone(&r);
+        asked.spawn(async move { r.ask("good", HERE).await });
+    }
+    r.desk.begun.notified().await;
+    r.desk.gate.add_permits(1);
+    while let Some(answer) = asked.join_next().await {
+        assert_eq!(answer.expect("no panic"), Ok(()));
+    }
+    assert_eq!(r.desk.asked(), 1);
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_takes_nothing_from_those_who_wait() {
+    let r = Arc::new(room(
+        Desk::closed(CredentialKind::DeviceToken),
+        AuthnSettings::default(),
+    ));
+    let first = {
+        let r = Arc::clone(&r);
+        tokio::task::spawn(async move { r.ask("good", HERE).await })
+    };
+    r.desk.begun.notified().await;
+    let second = {
+        let r = Arc::clone(&r);
+        tokio::task::spawn(async move { r.ask("good", HERE).await })
+    };
+    first.abort();
+    assert!(first.await.is_err_and(|e| e.is_cancelled()));
+    r.desk.gate.add_permits(1);
+    assert_eq!(second.await.expect("no panic"), Ok(()));
+    assert_eq!(r.desk.asked(), 1);
+}
+
+#[tokio::test]
+async fn a_refusal_is_repeated_for_two_seconds_and_void_after_a_creation() {
+    let r = room(Desk::open(CredentialKind::DeviceToken), AuthnSettings::default());
+    assert_eq!(r.ask("bad", HERE).await, Err(Reason::CredentialInvalid));
+    assert_eq!(r.ask("bad", HERE).await, Err(Reason::CredentialInvalid));
+    assert_eq!(r.desk.asked(), 1);
+    r.authn.cache().credential_created();
+    assert_eq!(r.ask("bad", HERE).await, Err(Reason::CredentialInvalid));
+    assert_eq!(r.desk.asked(), 2);
+    r.clock.advance(Duration::from_millis(2001));
+    assert_eq!(r.ask("bad", HERE).await, Err(Reason::CredentialInvalid));
+    assert_eq!(r.desk.asked(), 3);
+}
+
+#[tokio::test]
+async fn our_own_faults_are_never_remembered() {
+    let r = room(Desk::open(CredentialKind::DeviceToken), AuthnSettings::default());
+    for n in 1..=3 {
+        assert_eq!(r.ask("store is down", HERE).await, Err(Reason::CannotDecide));
+        assert_eq!(r.desk.asked(), n);
+    }
+}
+
+#[tokio::test]
+async fn a_revoked_credential_is_refused_at_once() {
+    let r = room(Desk::open(CredentialKind::DeviceToken), AuthnSettings::default());
+    assert_eq!(r.ask("good", HERE).await, Ok(()));
+    r.revoke(1);
+    assert_eq!(r.ask("good", HERE).await, Err(Reason::CredentialRevoked));
+}
+
+#[tokio::test]
+async fn a_revocation_during_a_look_up_is_not_overtaken_by_its_verdict() {
+    let r = Arc::new(room(
+        Desk::closed(CredentialKind::DeviceToken),
+        AuthnSettings::default(),
+    ));
+    let asking = {
+        let r = Arc::clone(&r);
+        tokio::task::spawn(async move { r.ask("good", HERE).await })
+    };
+    // The look-up has read a good row and is held there while the revocation takes effect.
+    r.desk.begun.notified().await;
+    r.revoke(1);
+    r.desk.gate.add_permits(1000);
+    assert_eq!(asking.await.expect("no panic"), Err(Reason::CredentialRevoked));
+    assert_eq!(r.ask("good", HERE).await, Err(Reason::CredentialRevoked));
+}
+
+#[tokio::test]
+async fn a_stateless_token_is_refused_once_revoked() {
+    let r = room(
+        Desk::open(CredentialKind::SealedDeviceToken),
+        AuthnSettings::default(),
+    );
+    assert_eq!(r.ask("good", HERE).await, Ok(()));
+    r.revoke(1);
+    assert_eq!(r.ask("good", HERE).await, Err(Reason::CredentialRevoked));
+    assert_eq!(r.desk.asked(), 0, "never looked up");
+}
+
+#[tokio::test]
+async fn a_cached_verdict_expires_with_its_credential() {
+    struct Short;
+    #[async_trait]
+    impl Verifier for Short {
+        fn kind(&self) -> CredentialKind {
+            CredentialKind::DeviceToken
+        }
+        fn inspect(&self, _: &Presented<'_>, _: Now) -> Inspection {
+            Inspection::LookUp { public_id: None }
+        }
+        async fn look_up(&self, _: &PresentedOwned, now: Now) -> Result<Verified, Rejection> {
+            let mut identity = identity(CredentialKind::DeviceToken, "c1", "p1", None);
+            identity.expires_at = Some(now.wall.plus(Duration::from_secs(10)));
+            Ok(Verified {
+                identity,
+                rules: CredentialRules::default(),
+            })
+        }
+    }
+    let mut r = room(Desk::open(CredentialKind::DeviceToken), AuthnSettings::default());
+    Arc::get_mut(&mut r.authn).expect("not shared yet").verifiers = vec![Arc::new(Short)];
+    assert_eq!(r.ask("good", HERE).await, Ok(()));
+    r.clock.advance(Duration::from_secs(10));
+    assert_eq!(r.ask("good", HERE).await, Ok(()), "valid to its last instant");
+    r.clock.advance(Duration::from_millis(1));
+    assert_eq!(r.ask("good", HERE).await, Err(Reason::CredentialExpired));
+}
+
+#[tokio::test]
+async fn the_throttle_stops_strangers_but_never_who_was_good_before() {
+    let throttle = ThrottleSettings {
+        per_address: 3,
+        ..ThrottleSettings::default()
+    };
+    let r = room(
+        Desk::open(CredentialKind::DeviceToken),
+        AuthnSettings {
+            throttle,
+            ..AuthnSettings::default()
+        },
+    );
+    assert_eq!(r.ask("good", HERE).await, Ok(()));
+    for i in 0..3 {
+        assert_eq!(
+            r.ask(&format!("bad{i}"), HERE).await,
+            Err(Reason::CredentialInvalid)
+        );
+    }
+    let asked = r.desk.asked();
+    assert_eq!(r.ask("bad9", HERE).await, Err(Reason::TooManyFailures));
+    assert_eq!(r.desk.asked(), asked, "refused without a look-up");
+    assert_eq!(
+        r.ask("bad9", "192.0.2.2").await,
+        Err(Reason::CredentialInvalid),
+        "another address is free"
+    );
+    assert_eq!(r.ask("good", HERE).await, Ok(()), "cached");
+    r.revoke_nothing();
+    assert_eq!(
+        r.ask("good", HERE).await,
+        Ok(()),
+        "looked up again, past the throttle"
+    );
+    assert_eq!(r.desk.asked(), asked + 2);
+}
+
+impl Room {
+    fn revoke_nothing(&self) {
+        self.authn.revocations().void_all();
+    }
+}
+
+#[tokio::test]
+async fn verdicts_are_not_shared_across_carriers_or_verifier_generations() {
+    let r = room(Desk::open(CredentialKind::DeviceToken), AuthnSettings::default());
+    assert_eq!(r.ask_over(Carrier::DeviceToken, "good", HERE).await, Ok(()));
+    assert_eq!(r.ask_over(Carrier::Token, "good", HERE).await, Ok(()));
+    assert_eq!(r.desk.asked(), 2);
+    let mut r = r;
+    Arc::get_mut(&mut r.authn).expect("idle").generation += 1;
+    assert_eq!(r.ask_over(Carrier::Token, "good", HERE).await, Ok(()));
+    assert_eq!(r.desk.asked(), 3);
+}
+
+#[tokio::test]
+async fn too_many_look_ups_at_once_are_refused_and_a_cached_credential_passes_beside_them() {
+    let settings = AuthnSettings {
+        max_flights: 2,
+        ..AuthnSettings::default()
+    };
+    let r = Arc::new(room(Desk::closed(CredentialKind::DeviceToken), settings));
+    r.desk.gate.add_permits(1);
+    assert_eq!(r.ask("good", HERE).await, Ok(()));
+    r.desk.begun.notified().await;
+    let mut held = tokio::task::JoinSet::new();
+    for name in ["good1", "good2"] {
+        let r = Arc::clone(&r);
+        held.spawn(async move { r.ask(name, HERE).await });
+    }
+    while r.desk.asked() < 3 {
+        r.desk.begun.notified().await;
+    }
+    assert_eq!(r.ask("good3", HERE).await, Err(Reason::Overloaded));
+    assert_eq!(
+        r.ask("good", HERE).await,
+        Ok(()),
+        "the cache answers while every look-up is stuck"
+    );
+    r.desk.gate.add_permits(2);
+    while let Some(answer) = held.join_next().await {
+        assert_eq!(answer.expect("no panic"), Ok(()));
+    }
+}
+
+#[tokio::test]
+async fn a_panic_in_a_look_up_is_answered_and_leaves_nothing_behind() {
+    let r = room(Desk::open(CredentialKind::DeviceToken), AuthnSettings::default());
+    assert_eq!(r.ask("panic", HERE).await, Err(Reason::InternalError));
+    assert_eq!(r.authn.flights.len(), 0);
+    assert_eq!(r.ask("good", HERE).await, Ok(()));
+}
+
+#[tokio::test]
+async fn a_silent_feed_makes_memory_unbelievable_but_not_the_store() {
+    let settings = AuthnSettings {
+        max_staleness: Some(Duration::from_secs(10)),
+        ..AuthnSettings::default()
+    };
+    let r = room(Desk::open(CredentialKind::DeviceToken), settings.clone());
+    r.feed.set_read_at(r.clock.now().mono);
+    assert_eq!(r.ask("good", HERE).await, Ok(()));
+    r.clock.advance(Duration::from_secs(11));
+    assert_eq!(r.ask("good", HERE).await, Ok(()), "asked the store again");
+    assert_eq!(r.desk.asked(), 2);
+    assert_eq!(r.ask("store is down", HERE).await, Err(Reason::CannotDecide));
+
+    let stateless = room(Desk::open(CredentialKind::SealedDeviceToken), settings);
+    stateless.clock.advance(Duration::from_secs(3600));
+    assert_eq!(
+        stateless.ask("good", HERE).await,
+        Err(Reason::CannotDecide),
+        "no store can vouch for it"
+    );
+}
+
+#[tokio::test]
+async fn the_caches_keep_their_bounds() {
+    let cache = CacheSettings {
+        max_bytes: 64 * 1024,
+        negative_max_entries: 100,
+        ..CacheSettings::default()
+    };
+    let throttle = ThrottleSettings {
+        per_address: u32::MAX,
+        ..ThrottleSettings::default()
+    };
+    let r = room(
+        Desk::open(CredentialKind::DeviceToken),
+        AuthnSettings {
+            cache,
+            throttle,
+            ..AuthnSettings::default()
+        },
+    );
+    for i in 0..1000 {
+        assert_eq!(r.ask(&format!("good{i}"), HERE).await, Ok(()));
+        assert_eq!(
+            r.ask(&format!("bad{i}"), HERE).await,
+            Err(Reason::CredentialInvalid)
+        );
+    }
+    assert!(r.authn.cache().weight_bytes() <= 64 * 1024);
+    assert!(r.authn.cache().negative_entries() <= 100);
+}

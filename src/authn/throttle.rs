@@ -1,0 +1,266 @@
+//! The failed-credential throttle: how often an address, or a public id, may fail before look-ups are
+//! refused without work.
+//!
+//! ```text
+//!   fails < limit        fails = limit                  window over
+//!  ┌──────────────┐     ┌──────────────────────────┐
+//!  │   counting   │ ──▶ │ refused until window ends│ ──▶ (forgotten)
+//!  └──────────────┘     └──────────────────────────┘
+//! ```
+//!
+//! It stands between cache and look-up: what is cached, or was good when it was last looked up, is never
+//! asked about, so a bad neighbor behind the same address does not slow a good client. Sans-I/O: time is
+//! an argument. Memory is bounded: a full shard first forgets windows that are over, then any one.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, Hash};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use crate::domain::clock::MonoMillis;
+use crate::domain::net::ClientIp;
+use crate::telemetry::labels::ThrottledBy;
+
+const SHARDS: usize = 16;
+
+/// How many failures are tolerated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ThrottleSettings {
+    /// Failures of one address (IPv6: one /64) within a window.
+    pub per_address: u32,
+    /// Failures for one public id (token prefix, user name) within a window.
+    pub per_public_id: u32,
+    /// Length of a window, from its first failure.
+    pub window: Duration,
+    /// Addresses and ids remembered, each.
+    pub max_entries: usize,
+}
+
+impl Default for ThrottleSettings {
+    fn default() -> Self {
+        Self {
+            per_address: 100,
+            per_public_id: 50,
+            window: Duration::from_secs(60),
+            max_entries: 100_000,
+        }
+    }
+}
+
+/// Whether a look-up may be tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leave {
+    /// It may.
+    Granted,
+    /// It may not, for this many more seconds.
+    Refused {
+        /// Which bound.
+        by: ThrottledBy,
+        /// Whole seconds, rounded up.
+        retry_after_secs: u32,
+    },
+}
+
+/// Counts failures.
+pub struct FailedCredentialThrottle {
+    settings: ThrottleSettings,
+    addresses: Windows<IpAddr>,
+    public_ids: Windows<u64>,
+}
+
+impl FailedCredentialThrottle {
+    /// Nothing has failed yet.
+    pub fn new(settings: ThrottleSettings) -> Self {
+        let per_shard = settings.max_entries.div_ceil(SHARDS).max(1);
+        Self {
+            settings,
+            addresses: Windows::new(per_shard),
+            public_ids: Windows::new(per_shard),
+        }
+    }
+
+    /// Whether a look-up from this address for this id may be tried.
+    pub fn leave(&self, from: ClientIp, public_id: Option<u64>, now: MonoMillis) -> Leave {
+        let refused = |by, left_ms: u64| Leave::Refused {
+            by,
+            retry_after_secs: u32::try_from(left_ms.div_ceil(1000)).unwrap_or(u32::MAX).max(1),
+        };
+        let window = self.settings.window;
+        if let Some(left) = self
+            .addresses
+            .left(&from.throttle_key(), self.settings.per_address, window, now)
+        {
+            return refused(ThrottledBy::Address, left);
+        }
+        if let Some(id) = public_id
+            && let Some(left) = self
+                .public_ids
+                .left(&id, self.settings.per_public_id, window, now)
+        {
+            return refused(ThrottledBy::PublicId, left);
+        }
+        Leave::Granted
+    }
+
+    /// Counts one failure.
+    pub fn failed(&self, from: ClientIp, public_id: Option<u64>, now: MonoMillis) {
+        self.addresses
+            .count(from.throttle_key(), self.settings.window, now);
+        if let Some(id) = public_id {
+            self.public_ids.count(id, self.settings.window, now);
+        }
+    }
+
+    /// How many addresses and ids are remembered.
+    pub fn entries(&self) -> usize {
+        self.addresses.entries() + self.public_ids.entries()
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Window {
+    began: MonoMillis,
+    failures: u32,
+}
+
+struct Windows<K> {
+    shards: [Mutex<HashMap<K, Window, foldhash::fast::RandomState>>; SHARDS],
+    hasher: foldhash::fast::RandomState,
+    per_shard: usize,
+}
+
+impl<K: Hash + Eq + Copy> Windows<K> {
+    fn new(per_shard: usize) -> Self {
+        Self {
+            shards: Default::default(),
+            hasher: foldhash::fast::RandomState::default(),
+            per_shard,
+        }
+    }
+
+    fn shard(&self, key: &K) -> &Mutex<HashMap<K, Window, foldhash::fast::RandomState>> {
+        let slot = usize::try_from(self.hasher.hash_one(key) % SHARDS as u64).unwrap_or(0);
+        // The slot is below SHARDS by the remainder; `first` only satisfies the type.
+        self.shards.get(slot).unwrap_or(&self.shards[0])
+    }
+
+    fn left(&self, key: &K, limit: u32, window: Duration, now: MonoMillis) -> Option<u64> {
+        let shard = self.shard(key).lock();
+        let entry = shard.get(key)?;
+        let ends = entry.began.plus(window);
+        (entry.failures >= limit && now < ends).then(|| ends.since(now))
+    }
+
+    fn count(&self, key: K, window: Duration, now: MonoMillis) {
+        let mut shard = self.shard(&key).lock();
+        if !shard.contains_key(&key) && shard.len() >= self.per_shard {
+            shard.retain(|_, w| now < w.began.plus(window));
+            if shard.len() >= self.per_shard
+                && let Some(any) = shard.keys().next().copied()
+            {
+                shard.remove(&any);
+            }
+        }
+        let entry = shard.entry(key).or_insert(Window {
+            began: now,
+            failures: 0,
+        });
+        if now >= entry.began.plus(window) {
+            *entry = Window {
+                began: now,
+                failures: 0,
+            };
+        }
+        entry.failures = entry.failures.saturating_add(1);
+    }
+
+    fn entries(&self) -> usize {
+        self.shards.iter().map(|s| s.lock().len()).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(text: &str) -> ClientIp {
+        ClientIp::new(text.parse().expect("an address"))
+    }
+
+    fn throttle(per_address: u32, per_public_id: u32, max_entries: usize) -> FailedCredentialThrottle {
+        FailedCredentialThrottle::new(ThrottleSettings {
+            per_address,
+            per_public_id,
+            window: Duration::from_secs(60),
+            max_entries,
+        })
+    }
+
+    #[test]
+    fn an_address_is_refused_at_its_limit_and_forgiven_when_the_window_ends() {
+        let t = throttle(3, 100, 100);
+        let at = |secs: u64| MonoMillis(secs * 1000);
+        for _ in 0..3 {
+            assert_eq!(t.leave(ip("192.0.2.1"), None, at(10)), Leave::Granted);
+            t.failed(ip("192.0.2.1"), None, at(10));
+        }
+        assert_eq!(
+            t.leave(ip("192.0.2.1"), None, at(20)),
+            Leave::Refused {
+                by: ThrottledBy::Address,
+                retry_after_secs: 50
+            }
+        );
+        assert_eq!(
+            t.leave(ip("192.0.2.2"), None, at(20)),
+            Leave::Granted,
+            "the neighbor is free"
+        );
+        assert_eq!(t.leave(ip("192.0.2.1"), None, at(70)), Leave::Granted);
+    }
+
+    #[test]
+    fn a_public_id_is_refused_from_every_address() {
+        let t = throttle(100, 2, 100);
+        t.failed(ip("192.0.2.1"), Some(7), MonoMillis(0));
+        t.failed(ip("192.0.2.2"), Some(7), MonoMillis(0));
+        let refused = t.leave(ip("192.0.2.3"), Some(7), MonoMillis(1));
+        assert!(matches!(
+            refused,
+            Leave::Refused {
+                by: ThrottledBy::PublicId,
+                ..
+            }
+        ));
+        assert_eq!(t.leave(ip("192.0.2.3"), Some(8), MonoMillis(1)), Leave::Granted);
+    }
+
+    #[test]
+    fn ipv6_neighbors_within_a_64_share_a_count() {
+        let t = throttle(1, 100, 100);
+        t.failed(ip("2001:db8::1"), None, MonoMillis(0));
+        assert!(matches!(
+            t.leave(ip("2001:db8::ffff"), None, MonoMillis(1)),
+            Leave::Refused { .. }
+        ));
+        assert_eq!(
+            t.leave(ip("2001:db8:0:1::1"), None, MonoMillis(1)),
+            Leave::Granted
+        );
+    }
+
+    #[test]
+    fn a_flood_of_new_addresses_does_not_grow_memory() {
+        let t = throttle(1, 1, 160);
+        for i in 0..10_000_u32 {
+            t.failed(
+                ClientIp::new(IpAddr::from(i.to_be_bytes())),
+                Some(u64::from(i)),
+                MonoMillis(u64::from(i)),
+            );
+        }
+        assert!(t.entries() <= 2 * 160, "{} entries", t.entries());
+    }
+}
