@@ -6,6 +6,7 @@
 //! sibling folders and pass one conformance suite (`conformance.rs`). Called by authn (on misses),
 //! accounts, audit and cluster; never on a cache hit.
 
+pub mod chain;
 mod records;
 pub mod sqlite;
 
@@ -51,11 +52,13 @@ pub trait Principals: Send + Sync {
     async fn insert_customer(&self, customer: &CustomerRecord, act: &AuditDraft) -> Result<()>;
     /// One customer.
     async fn customer(&self, id: &CustomerId) -> Result<Option<CustomerRecord>>;
-    /// Adds a principal; `Conflict` when the id or (kind, external id) is taken.
+    /// Adds a principal; `Conflict` when the id or (kind, external id) is taken, or it has a customer but no
+    /// tenant; `NotFound` when the tenant, or the customer within that tenant, does not exist.
     async fn insert_principal(&self, principal: &PrincipalRecord, act: &AuditDraft) -> Result<()>;
     /// One principal by id.
     async fn principal(&self, id: &PrincipalId) -> Result<Option<PrincipalRecord>>;
-    /// A page of principals, oldest first.
+    /// A page of principals, oldest first (then by id). `NotFound` when the page is to continue after one
+    /// that does not exist.
     async fn list_principals(&self, filter: &PrincipalFilter, page: &Page) -> Result<Vec<PrincipalRecord>>;
     /// Enables or disables a principal. Disabling also writes a revocation of everything the principal
     /// holds, in the same transaction, whose sequence number is returned.
@@ -80,7 +83,8 @@ pub trait Credentials: Send + Sync {
         kind: CredentialKind,
         digest: &[u8; 32],
     ) -> Result<Option<CredentialContext>>;
-    /// Every credential with this public id (prefix), at most `limit`, oldest first.
+    /// Every credential with this public id (prefix), at most `limit`: those not revoked before the
+    /// revoked, so that no number of replaced passwords can crowd out the living one; each oldest first.
     async fn find_by_public_id(
         &self,
         kind: CredentialKind,
@@ -89,13 +93,15 @@ pub trait Credentials: Send + Sync {
     ) -> Result<Vec<CredentialContext>>;
     /// One credential by row id.
     async fn credential(&self, id: &CredentialId) -> Result<Option<CredentialContext>>;
-    /// A page of credentials, oldest first.
+    /// A page of credentials, oldest first (then by id). `NotFound` as for principals.
     async fn list_credentials(&self, filter: &CredentialFilter, page: &Page)
     -> Result<Vec<CredentialRecord>>;
-    /// Writes the keyed digest (under a lookup key) of a row that had none or an older one.
+    /// Writes the keyed digest (under a lookup key) of a row that had none or an older one. Not an act of
+    /// anybody's: no audit row.
     async fn set_keyed_digest(&self, id: &CredentialId, digest: &[u8; 32], key: &KeyId) -> Result<()>;
     /// Replaces a credential by another of the same principal: the old row is revoked and the new one
-    /// inserted in one transaction.
+    /// inserted in one transaction. `Conflict` when the old one is revoked already: of two replacements at
+    /// once, one wins.
     async fn replace_credential(
         &self,
         old: &CredentialId,
@@ -108,7 +114,8 @@ pub trait Credentials: Send + Sync {
 /// Revocations: rows with a sequence number. A push is only a hint to read them.
 #[async_trait]
 pub trait Revocations: Send + Sync {
-    /// Appends a revocation and, for a stored credential, marks its row; durable when this returns.
+    /// Appends a revocation and, for a stored credential, marks its row; durable when this returns. The
+    /// target need not be stored: stateless credentials are revoked by id. `created_at` is the act's time.
     async fn revoke(&self, revocation: &NewRevocation, act: &AuditDraft) -> Result<RevocationRecord>;
     /// Revocations with a sequence number above `after`, in order, at most `limit`.
     async fn revocations_after(&self, after: u64, limit: u32) -> Result<Vec<RevocationRecord>>;
@@ -123,7 +130,7 @@ pub trait Keys: Send + Sync {
     /// Every key of every purpose, oldest first.
     async fn list_keys(&self) -> Result<Vec<KeyRecord>>;
     /// Makes `new` the current key of its purpose; the one before becomes `Previous`, older ones of
-    /// that purpose `Retired`. One transaction. Returns `Conflict` when the current key is not
+    /// that purpose `Retired`, whatever `new.state` says. One transaction. Returns `Conflict` when the current key is not
     /// `expected_current`, so that two starting processes make only one first key.
     async fn rotate_key(
         &self,
@@ -140,7 +147,7 @@ pub trait AuditLog: Send + Sync {
     async fn append_events(&self, events: &[AuditDraft]) -> Result<()>;
     /// A page of rows, newest first, with sequence numbers below `before`.
     async fn list_audit(&self, before: Option<u64>, limit: u32) -> Result<Vec<AuditRecord>>;
-    /// Recomputes the chain; returns the first sequence number that does not fit, if any.
+    /// Recomputes the chain (see [`chain`]); returns the first sequence number that does not fit, if any.
     async fn verify_audit(&self) -> Result<Option<u64>>;
 }
 

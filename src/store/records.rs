@@ -302,6 +302,36 @@ pub struct UsageRecord {
     pub recent_addresses: Vec<String>,
 }
 
+impl UsageRecord {
+    /// What is known after a batch, given what was known before. Batches may come out of order (from
+    /// another process): the addresses of the later use stand first.
+    pub fn merged(before: Option<Self>, delta: &UsageDelta) -> Self {
+        let before = before.unwrap_or(Self {
+            first_used_at: delta.first_used_at,
+            last_used_at: delta.last_used_at,
+            count: 0,
+            recent_addresses: Vec::new(),
+        });
+        let (newer, older) = if delta.last_used_at >= before.last_used_at {
+            (&delta.addresses, &before.recent_addresses)
+        } else {
+            (&before.recent_addresses, &delta.addresses)
+        };
+        let mut recent_addresses: Vec<String> = Vec::new();
+        for address in newer.iter().chain(older) {
+            if recent_addresses.len() < MAX_RECENT_ADDRESSES && !recent_addresses.contains(address) {
+                recent_addresses.push(address.clone());
+            }
+        }
+        Self {
+            first_used_at: before.first_used_at.min(delta.first_used_at),
+            last_used_at: before.last_used_at.max(delta.last_used_at),
+            count: before.count.saturating_add(delta.count),
+            recent_addresses,
+        }
+    }
+}
+
 /// How many recent addresses a usage row keeps.
 pub const MAX_RECENT_ADDRESSES: usize = 8;
 

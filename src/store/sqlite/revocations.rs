@@ -1,0 +1,107 @@
+//! Revocations. SQLite has one writer at a time, so numbers given inside a transaction are in order of
+//! commit, and a transaction that is undone gives its number back: there are no gaps but pruned ones.
+
+use async_trait::async_trait;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+
+use super::connection::within;
+use super::errors::damaged;
+use super::{SqliteStore, audit, rows};
+use crate::domain::clock::UnixMillis;
+use crate::store::{AuditDraft, NewRevocation, Result, RevocationRecord, RevocationTarget, Revocations};
+
+/// Appends a revocation with its audit row, within the caller's transaction, and marks the credential's
+/// row where there is one. A row that is marked already keeps its first instant.
+pub(super) async fn append(
+    conn: &mut SqliteConnection,
+    revocation: &NewRevocation,
+    act: &AuditDraft,
+) -> Result<RevocationRecord> {
+    let (kind, target) = columns(&revocation.target);
+    if let RevocationTarget::Credential(id) = &revocation.target {
+        sqlx::query("UPDATE credentials SET revoked_at = ?2 WHERE id = ?1 AND revoked_at IS NULL")
+            .bind(id.as_str())
+            .bind(revocation.cut_at.0)
+            .execute(&mut *conn)
+            .await?;
+    }
+    let row = sqlx::query(
+        "INSERT INTO revocations (target_kind, target_id, cut_at, until_at, created_at)
+         VALUES (?1, ?2, ?3, ?4, ?5) RETURNING seq",
+    )
+    .bind(kind)
+    .bind(target)
+    .bind(revocation.cut_at.0)
+    .bind(revocation.until.map(|u| u.0))
+    .bind(act.at.0)
+    .fetch_one(&mut *conn)
+    .await?;
+    audit::append(conn, std::slice::from_ref(act)).await?;
+    Ok(RevocationRecord {
+        seq: rows::natural(&row, "seq")?,
+        revocation: revocation.clone(),
+        created_at: act.at,
+    })
+}
+
+#[async_trait]
+impl Revocations for SqliteStore {
+    async fn revoke(&self, revocation: &NewRevocation, act: &AuditDraft) -> Result<RevocationRecord> {
+        let mut change = self.connections.begin().await?;
+        let work = append(change.conn()?, revocation, act).await;
+        change.finish(work).await
+    }
+
+    async fn revocations_after(&self, after: u64, limit: u32) -> Result<Vec<RevocationRecord>> {
+        let found = within(
+            sqlx::query(
+                "SELECT seq, target_kind, target_id, cut_at, until_at, created_at FROM revocations
+                 WHERE seq > ?1 ORDER BY seq LIMIT ?2",
+            )
+            .bind(rows::stored(after))
+            .bind(i64::from(limit))
+            .fetch_all(&self.connections.readers),
+        )
+        .await?;
+        found.iter().map(record).collect()
+    }
+
+    async fn prune_revocations(&self, now: UnixMillis) -> Result<u64> {
+        let mut change = self.connections.begin().await?;
+        let work = sqlx::query("DELETE FROM revocations WHERE until_at < ?1")
+            .bind(now.0)
+            .execute(change.conn()?)
+            .await
+            .map(|done| done.rows_affected())
+            .map_err(Into::into);
+        change.finish(work).await
+    }
+}
+
+fn columns(target: &RevocationTarget) -> (&'static str, Option<&str>) {
+    match target {
+        RevocationTarget::Credential(id) => ("credential", Some(id.as_str())),
+        RevocationTarget::Principal(id) => ("principal", Some(id.as_str())),
+        RevocationTarget::Tenant(id) => ("tenant", Some(id.as_str())),
+        RevocationTarget::All => ("all", None),
+    }
+}
+
+fn record(row: &SqliteRow) -> Result<RevocationRecord> {
+    let target = match rows::plain(row, "target_kind")? {
+        "credential" => RevocationTarget::Credential(rows::id(row, "target_id")?),
+        "principal" => RevocationTarget::Principal(rows::id(row, "target_id")?),
+        "tenant" => RevocationTarget::Tenant(rows::id(row, "target_id")?),
+        "all" => RevocationTarget::All,
+        _ => return Err(damaged("target_kind")),
+    };
+    Ok(RevocationRecord {
+        seq: rows::natural(row, "seq")?,
+        revocation: NewRevocation {
+            target,
+            cut_at: rows::instant(row, "cut_at")?,
+            until: rows::optional_instant(row, "until_at")?,
+        },
+        created_at: rows::instant(row, "created_at")?,
+    })
+}
