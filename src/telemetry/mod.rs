@@ -6,6 +6,7 @@
 
 mod handles;
 pub mod labels;
+pub mod logging;
 pub mod metrics;
 
 pub use handles::{
