@@ -114,7 +114,8 @@ pub trait Credentials: Send + Sync {
 /// Revocations: rows with a sequence number. A push is only a hint to read them.
 #[async_trait]
 pub trait Revocations: Send + Sync {
-    /// Appends a revocation and, for a stored credential, marks its row; durable when this returns. The
+    /// Appends a revocation and marks the rows of every stored credential it ends: the one it names, or
+    /// all that its principal, its tenant or everyone held at the cut. Durable when this returns. The
     /// target need not be stored: stateless credentials are revoked by id. `created_at` is the act's time.
     async fn revoke(&self, revocation: &NewRevocation, act: &AuditDraft) -> Result<RevocationRecord>;
     /// Revocations with a sequence number above `after`, in order, at most `limit`.

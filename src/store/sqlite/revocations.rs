@@ -44,11 +44,43 @@ pub(super) async fn append(
     })
 }
 
+/// Marks the rows of everything a principal, a tenant or everyone held at the cut. For stored
+/// credentials the row is the truth, whatever is forgotten elsewhere.
+async fn mark_rows(conn: &mut SqliteConnection, revocation: &NewRevocation) -> Result<()> {
+    let update = match &revocation.target {
+        // `append` marks the row.
+        RevocationTarget::Credential(_) => return Ok(()),
+        RevocationTarget::Principal(_) => {
+            "UPDATE credentials SET revoked_at = ?1
+             WHERE revoked_at IS NULL AND created_at <= ?1 AND principal = ?2"
+        }
+        RevocationTarget::Tenant(_) => {
+            "UPDATE credentials SET revoked_at = ?1
+             WHERE revoked_at IS NULL AND created_at <= ?1
+               AND principal IN (SELECT id FROM principals WHERE tenant = ?2)"
+        }
+        RevocationTarget::All => {
+            "UPDATE credentials SET revoked_at = ?1
+             WHERE revoked_at IS NULL AND created_at <= ?1 AND ?2 IS NULL"
+        }
+    };
+    sqlx::query(update)
+        .bind(revocation.cut_at.0)
+        .bind(columns(&revocation.target).1)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
 #[async_trait]
 impl Revocations for SqliteStore {
     async fn revoke(&self, revocation: &NewRevocation, act: &AuditDraft) -> Result<RevocationRecord> {
         let mut change = self.connections.begin().await?;
-        let work = append(change.conn()?, revocation, act).await;
+        let conn = change.conn()?;
+        let work = match mark_rows(conn, revocation).await {
+            Ok(()) => append(conn, revocation, act).await,
+            Err(error) => Err(error),
+        };
         change.finish(work).await
     }
 
