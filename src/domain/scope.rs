@@ -132,6 +132,8 @@ impl MethodBits {
     const DELETE: u8 = 4;
     const ALL: u8 = 8;
     const RESTRICTED: u8 = 16;
+    /// No scope was granted, which is not the same as no restriction.
+    const NOTHING: u8 = 32;
 }
 
 impl ScopeSet {
@@ -161,6 +163,15 @@ impl ScopeSet {
         })
     }
 
+    /// The set of a credential that was granted no scope at all: it meets no scope that a route requires.
+    /// (An *empty* set is the opposite: whatever the principal may do.)
+    pub fn nothing() -> Self {
+        Self {
+            scopes: Arc::from([]),
+            restricts_methods: MethodBits(MethodBits::NOTHING),
+        }
+    }
+
     /// Parses a list of scope texts.
     pub fn parse<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Self, InvalidId> {
         let scopes: Result<Vec<_>, _> = texts.into_iter().map(Scope::parse).collect();
@@ -169,7 +180,7 @@ impl ScopeSet {
 
     /// Whether the set is empty, and so restricts nothing.
     pub fn is_empty(&self) -> bool {
-        self.scopes.is_empty()
+        self.scopes.is_empty() && self.restricts_methods.0 & MethodBits::NOTHING == 0
     }
 
     /// The scopes, in the order given.
@@ -179,7 +190,7 @@ impl ScopeSet {
 
     /// Whether some scope of the set grants `wanted`. An empty set grants everything.
     pub fn grants(&self, wanted: &Scope) -> bool {
-        self.scopes.is_empty() || self.scopes.iter().any(|s| s.grants(wanted))
+        self.is_empty() || self.scopes.iter().any(|s| s.grants(wanted))
     }
 
     /// Whether the bare method scopes, when there are any, allow this class of method.
@@ -318,6 +329,19 @@ mod tests {
             let set = ScopeSet::parse(scopes.iter().copied()).expect("scopes");
             assert_eq!(methods.map(|m| set.allows_method(m)), expected, "{scopes:?}");
         }
+    }
+
+    #[test]
+    fn nothing_granted_is_not_no_restriction() {
+        let wanted = scope("read");
+        assert!(ScopeSet::default().is_empty() && ScopeSet::default().grants(&wanted));
+        assert!(!ScopeSet::nothing().is_empty());
+        assert!(!ScopeSet::nothing().grants(&wanted));
+        assert!(
+            ScopeSet::nothing().allows_method(MethodClass::Write),
+            "methods are the roles' business"
+        );
+        assert_eq!(ScopeSet::nothing().to_string(), "");
     }
 
     #[test]
