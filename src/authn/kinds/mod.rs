@@ -5,3 +5,6 @@ pub mod basic;
 pub mod device_token;
 pub mod jwt;
 pub mod sealed_device_token;
+pub mod stored;
+#[cfg(test)]
+mod test_store;
