@@ -2,5 +2,6 @@
 
 pub mod lines;
 pub mod readiness;
+pub mod side_door;
 pub mod slow_pool;
 pub mod tasks;
