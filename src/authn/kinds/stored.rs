@@ -8,6 +8,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::authn::material::CredentialRules;
 use crate::authn::verifier::{Rejection, Verified};
+use crate::crypto::SlowDigestError;
 use crate::domain::clock::UnixMillis;
 use crate::domain::identity::{CredentialKind, Identity, PrincipalKind, WriteAccess};
 use crate::domain::ids::{CredentialId, KeyId, PrincipalId};
@@ -130,6 +131,11 @@ pub(super) async fn keep_digest(
     if let Err(error) = store.set_keyed_digest(&credential.id, digest, key).await {
         tracing::warn!(credential = credential.id.as_str(), %error, "a keyed digest could not be kept");
     }
+}
+
+/// A row whose slow digest we cannot or will not compute refuses its holder; the operator should know.
+pub(super) fn unusable_digest(credential: &CredentialRecord, error: SlowDigestError) {
+    tracing::warn!(credential = credential.id.as_str(), %error, "a stored slow digest cannot be checked");
 }
 
 /// What a new stored credential shall be allowed.

@@ -1,1 +1,147 @@
-//! Credential kind api_token.
+//! API tokens: found by a public prefix, proved by a digest of the whole token.
+//!
+//! The keyed digest (HMAC-SHA-256 under a lookup key) answers nearly every look-up. bcrypt is the portable
+//! proof of rows that come from elsewhere or have outlived their lookup key: it runs on the slow pool, and
+//! the keyed digest is then written back, so that a token pays for it once. An unknown id is refused without
+//! a slow hash, for the same reason as a wrong secret: ids are public, and a decoy would be a lever for floods.
+
+pub mod format;
+pub mod issue;
+pub mod settings;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+pub use self::settings::{DigestMode, HexTokens, InvalidPrefix, Layout, Prefix, Settings};
+use super::stored;
+use crate::authn::presented::{Presented, PresentedOwned};
+use crate::authn::verifier::{Inspection, Rejection, Verified, Verifier};
+use crate::crypto::{Comparison, Keyring, LookupKey, SharedKeyring, equal, slow_digest};
+use crate::domain::clock::Now;
+use crate::domain::identity::CredentialKind;
+use crate::domain::reason::Reason;
+use crate::domain::secret::SecretBytes;
+use crate::runtime::slow_pool::SlowPool;
+use crate::store::{CredentialContext, CredentialRecord, Credentials};
+
+const KIND: CredentialKind = CredentialKind::ApiToken;
+/// Most rows of one public id that are compared. Ids are random: two are rare, three a sign of trouble.
+const MAX_CANDIDATES: u32 = 16;
+/// Most slow digests that one look-up pays for.
+const MAX_SLOW_CANDIDATES: usize = 4;
+
+/// Verifies API tokens.
+pub struct ApiTokens {
+    settings: Arc<Settings>,
+    store: Arc<dyn Credentials>,
+    lookup_keys: SharedKeyring<LookupKey>,
+    pool: SlowPool,
+}
+
+impl ApiTokens {
+    /// Looks rows up here, by digests under these keys; slow digests are computed on this pool.
+    pub fn new(
+        settings: Arc<Settings>,
+        store: Arc<dyn Credentials>,
+        lookup_keys: SharedKeyring<LookupKey>,
+        pool: SlowPool,
+    ) -> Self {
+        Self {
+            settings,
+            store,
+            lookup_keys,
+            pool,
+        }
+    }
+
+    /// The row that a bcrypt digest proves, among those without a keyed digest that we could check.
+    async fn find_slowly(
+        &self,
+        rows: Vec<CredentialContext>,
+        ring: &Keyring<LookupKey>,
+        credential: &SecretBytes,
+    ) -> Result<Option<CredentialContext>, Rejection> {
+        let candidates = rows
+            .into_iter()
+            .filter(|row| usable_digest(&row.credential, ring).is_none());
+        for row in candidates.take(MAX_SLOW_CANDIDATES) {
+            let Some(digest) = row.credential.slow_digest.clone() else {
+                continue;
+            };
+            let secret = credential.clone();
+            let job = move || slow_digest::bcrypt_verify(secret.expose(), &digest);
+            match self.pool.run(job).await.map_err(stored::pool_failed)? {
+                Ok(Comparison::Equal) => return Ok(Some(row)),
+                Ok(Comparison::Different) => {}
+                Err(error) => stored::unusable_digest(&row.credential, error),
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// A row's keyed digest and the key it was made with, when we hold that key.
+fn usable_digest<'a>(
+    row: &'a CredentialRecord,
+    ring: &'a Keyring<LookupKey>,
+) -> Option<(&'a [u8; 32], &'a LookupKey)> {
+    let stored = row.keyed_digest.as_ref()?;
+    let named = ring.find(stored.key.as_str())?;
+    Some((&stored.digest, &named.key))
+}
+
+/// Whether a row's keyed digest is the presented credential's.
+fn fits(row: &CredentialRecord, ring: &Keyring<LookupKey>, credential: &[u8]) -> Comparison {
+    usable_digest(row, ring).map_or(Comparison::Different, |(stored, key)| {
+        equal(stored, &key.digest(credential))
+    })
+}
+
+#[async_trait]
+impl Verifier for ApiTokens {
+    fn kind(&self) -> CredentialKind {
+        KIND
+    }
+
+    fn inspect(&self, presented: &Presented<'_>, _now: Now) -> Inspection {
+        match format::public_id(&self.settings, presented.credential) {
+            Ok(id) => Inspection::LookUp {
+                public_id: Some(stored::public_id_hash(id)),
+            },
+            Err(format::Malformed) => Inspection::Refused(Rejection::caller(Reason::CredentialMalformed)),
+        }
+    }
+
+    async fn look_up(&self, presented: &PresentedOwned, now: Now) -> Result<Verified, Rejection> {
+        let credential = &presented.credential;
+        let public_id = format::public_id(&self.settings, credential.expose())
+            .map_err(|_| Rejection::caller(Reason::CredentialMalformed))?;
+        let rows = self
+            .store
+            .find_by_public_id(KIND, public_id, MAX_CANDIDATES)
+            .await;
+        let mut rows = rows.map_err(|e| stored::store_failed(KIND, &e))?;
+        let ring = self.lookup_keys.load_full();
+        let proved = rows
+            .iter()
+            .position(|row| fits(&row.credential, &ring, credential.expose()) == Comparison::Equal);
+        let row = match proved {
+            Some(at) => rows.swap_remove(at),
+            None => self
+                .find_slowly(rows, &ring, credential)
+                .await?
+                .ok_or(Rejection::caller(Reason::CredentialInvalid))?,
+        };
+        let current = ring.current();
+        let key_of_row = row.credential.keyed_digest.as_ref().map(|k| &k.key);
+        if key_of_row != Some(&current.id) {
+            let digest = current.key.digest(credential.expose());
+            stored::keep_digest(self.store.as_ref(), &row.credential, &digest, &current.id).await;
+        }
+        stored::decide(row, now.wall)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,102 @@
-//! Credential kind basic.
+//! User name and password (RFC 7617): found by the name, proved by bcrypt on the slow pool.
+//!
+//! A password is chosen by people, so every look-up pays the slow hash, and an unknown user pays the same
+//! against a decoy: neither the answer nor its time tells whether a name exists (SECURITY S12). Good verdicts
+//! are cached by the surrounding room, so a device that keeps its password pays once per cache lifetime.
+
+pub mod format;
+pub mod issue;
+pub mod settings;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use self::format::{Malformed, UserPassword};
+pub use self::settings::Settings;
+use super::stored;
+use crate::authn::presented::{Presented, PresentedOwned};
+use crate::authn::verifier::{Inspection, Rejection, Verified, Verifier};
+use crate::crypto::{Comparison, NoRandomness, slow_digest};
+use crate::domain::clock::Now;
+use crate::domain::identity::CredentialKind;
+use crate::domain::reason::Reason;
+use crate::runtime::slow_pool::SlowPool;
+use crate::store::{CredentialContext, Credentials};
+
+const KIND: CredentialKind = CredentialKind::Basic;
+
+/// Verifies user names with passwords.
+pub struct BasicPasswords {
+    store: Arc<dyn Credentials>,
+    pool: SlowPool,
+    /// What unknown users' passwords are compared with.
+    decoy: Arc<str>,
+}
+
+impl BasicPasswords {
+    /// Looks rows up here; digests are computed on this pool.
+    pub fn new(
+        settings: &Settings,
+        store: Arc<dyn Credentials>,
+        pool: SlowPool,
+    ) -> Result<Self, NoRandomness> {
+        Ok(Self {
+            store,
+            pool,
+            decoy: slow_digest::decoy(settings.bcrypt_cost)?.into(),
+        })
+    }
+
+    /// The digest to compare with: the row's when there is a usable one, else the decoy's.
+    fn digest_of(&self, row: Option<&CredentialContext>) -> Arc<str> {
+        row.and_then(|row| {
+            let digest = row.credential.slow_digest.as_deref()?;
+            match slow_digest::check_digest(digest) {
+                Ok(_) => Some(Arc::from(digest)),
+                Err(error) => {
+                    stored::unusable_digest(&row.credential, error);
+                    None
+                }
+            }
+        })
+        .unwrap_or_else(|| Arc::clone(&self.decoy))
+    }
+}
+
+#[async_trait]
+impl Verifier for BasicPasswords {
+    fn kind(&self) -> CredentialKind {
+        KIND
+    }
+
+    fn inspect(&self, presented: &Presented<'_>, _now: Now) -> Inspection {
+        match UserPassword::parse(presented.credential) {
+            Ok(parsed) => Inspection::LookUp {
+                public_id: Some(stored::public_id_hash(parsed.user())),
+            },
+            Err(Malformed) => Inspection::Refused(Rejection::caller(Reason::CredentialMalformed)),
+        }
+    }
+
+    async fn look_up(&self, presented: &PresentedOwned, now: Now) -> Result<Verified, Rejection> {
+        let parsed = UserPassword::parse(presented.credential.expose())
+            .map_err(|_| Rejection::caller(Reason::CredentialMalformed))?;
+        // The store keeps a basic credential's public id unique.
+        let rows = self.store.find_by_public_id(KIND, parsed.user(), 1).await;
+        let row = rows
+            .map_err(|e| stored::store_failed(KIND, &e))?
+            .into_iter()
+            .next();
+        let digest = self.digest_of(row.as_ref());
+        let job = move || slow_digest::bcrypt_verify(parsed.password().as_bytes(), &digest);
+        let outcome = self.pool.run(job).await.map_err(stored::pool_failed)?;
+        match (outcome, row) {
+            (Ok(Comparison::Equal), Some(row)) => stored::decide(row, now.wall),
+            _ => Err(Rejection::caller(Reason::CredentialInvalid)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
