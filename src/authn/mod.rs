@@ -5,6 +5,7 @@
 //! holds one knows that verification happened. Knows nothing of routes or policy.
 
 pub mod cache;
+pub mod extract;
 mod flights;
 pub mod kinds;
 pub mod material;
