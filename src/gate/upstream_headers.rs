@@ -1,1 +1,0 @@
-//! Gate: upstream_headers.

@@ -1,0 +1,179 @@
+//! What the upstream is told: the only writer of identity and forwarded headers (S1).
+//!
+//! First everything that looks like one of them is removed, and every credential carrier unless the route
+//! forwards it; then they are set, only from the `Permit` and from what the gate found out. Runs after
+//! `strip_hop_by_hop`, so no `Connection` option can name a header of ours. Identity values were rendered
+//! when the credential was verified: here they are cloned. RFC 9110 section 7.6, RFC 7239, W3C Trace
+//! Context. Makes no decision, signs nothing (`gate::assertion` does).
+
+use http::header::{CONNECTION, FORWARDED, HOST, VIA};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::facts::Scheme;
+use super::verdict::Forwarding;
+use crate::authn::material::IdentityValues;
+use crate::authz::policy::{IdentityField, Requirement, UpstreamHeaderRules};
+use crate::domain::net::ClientIp;
+
+mod ids;
+mod strip;
+#[cfg(test)]
+mod tests;
+
+pub use ids::{RequestIds, TRACEPARENT, X_REQUEST_ID};
+pub use strip::{NameClass, StripSet};
+
+/// The signed identity, on routes that want one.
+pub const X_AUTH_ASSERTION: HeaderName = HeaderName::from_static("x-auth-assertion");
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+/// How `Via` names us (RFC 9110 section 7.6.3).
+const VIA_PSEUDONYM: HeaderValue = HeaderValue::from_static("1.1 doorward");
+const ANONYMOUS: HeaderValue = HeaderValue::from_static("anonymous");
+
+/// Fields set at most: room is made for them once.
+const MOST_FIELDS_SET: usize = IdentityField::ALL.len() + 8;
+
+/// The writer of one snapshot's upstream headers.
+#[derive(Debug)]
+pub struct UpstreamHeaders {
+    strip: StripSet,
+    ids: RequestIds,
+}
+
+impl UpstreamHeaders {
+    /// `rules` of every route of the snapshot: a name that any route uses is stripped on all of them.
+    pub fn new<'a>(rules: impl IntoIterator<Item = &'a UpstreamHeaderRules>, ids: RequestIds) -> Self {
+        Self {
+            strip: StripSet::new(rules),
+            ids,
+        }
+    }
+
+    /// Makes a received head into the head to forward. `headers` still holds the client's `Host` and has
+    /// been through [`strip_hop_by_hop`].
+    pub fn apply(&self, forwarding: &Forwarding, assertion: Option<HeaderValue>, headers: &mut HeaderMap) {
+        let permit = &forwarding.permit;
+        let rules = &permit.route().upstream_headers;
+        let trace = self.ids.continued_trace(headers);
+        self.strip.remove_from(headers, rules.forward_credential);
+        let _ = headers.try_reserve(MOST_FIELDS_SET);
+        set_identity(headers, permit.authentication().map(|a| a.values()), rules);
+        if let Some(assertion) = assertion {
+            headers.insert(X_AUTH_ASSERTION, assertion);
+        }
+        set_forwarded(headers, forwarding.client, forwarding.scheme);
+        headers.insert(X_REQUEST_ID, forwarding.request_id.clone());
+        if let Some(trace) = trace {
+            headers.insert(TRACEPARENT, trace);
+        }
+    }
+
+    /// Removes from trailers what may not stand there: everything that would be stripped from a head.
+    pub fn strip_trailers(&self, trailers: &mut HeaderMap) {
+        self.strip.remove_from(trailers, Requirement::No);
+    }
+
+    /// Whether a name is an identity, assertion, forwarded or credential header in any spelling.
+    pub fn is_protected_name(&self, name: &HeaderName) -> bool {
+        self.strip.class_of(name).is_some()
+    }
+}
+
+/// `None` is anonymous: the upstream is told that and nothing else.
+fn set_identity(headers: &mut HeaderMap, values: Option<&IdentityValues>, rules: &UpstreamHeaderRules) {
+    let Some(values) = values else {
+        if let Some(Some(name)) = rules.names.get(IdentityField::Principal as usize) {
+            headers.insert(name.clone(), ANONYMOUS);
+        }
+        return;
+    };
+    for (field, name) in IdentityField::ALL.into_iter().zip(&rules.names) {
+        if let (Some(name), Some(value)) = (name, values.value(field)) {
+            headers.insert(name.clone(), value.clone());
+        }
+    }
+}
+
+fn set_forwarded(headers: &mut HeaderMap, client: ClientIp, scheme: Scheme) {
+    use std::fmt::Write as _;
+
+    let mut text = String::with_capacity(96);
+    // Writing to a String cannot fail.
+    let _ = write!(text, "{client}");
+    if let Ok(value) = HeaderValue::from_str(&text) {
+        headers.insert(X_FORWARDED_FOR, value);
+    }
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme.as_str()));
+    headers.insert(VIA, VIA_PSEUDONYM);
+    text.clear();
+    // RFC 7239 section 6: an IPv6 address stands in brackets and quotes.
+    let _ = match client.ip() {
+        std::net::IpAddr::V4(ip) => write!(text, "for={ip};proto={}", scheme.as_str()),
+        std::net::IpAddr::V6(ip) => write!(text, "for=\"[{ip}]\";proto={}", scheme.as_str()),
+    };
+    if let Some(host) = headers.get(HOST).cloned() {
+        if let Ok(host) = host.to_str()
+            && !host.bytes().any(|b| matches!(b, b'"' | b'\\'))
+        {
+            let _ = write!(text, ";host=\"{host}\"");
+        }
+        headers.insert(X_FORWARDED_HOST, host);
+    }
+    if let Ok(value) = HeaderValue::from_str(&text) {
+        headers.insert(FORWARDED, value);
+    }
+}
+
+/// Fields between two neighbors only (RFC 9110 section 7.6.1), beside what `Connection` names.
+const HOP_BY_HOP: [HeaderName; 8] = [
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    http::header::PROXY_AUTHENTICATE,
+    http::header::PROXY_AUTHORIZATION,
+    http::header::TE,
+    http::header::TRAILER,
+    http::header::TRANSFER_ENCODING,
+    http::header::UPGRADE,
+];
+
+/// Fields that a `Connection` option cannot remove: the message would mean something else without them.
+const END_TO_END: [HeaderName; 10] = [
+    HOST,
+    http::header::CONTENT_LENGTH,
+    http::header::CONTENT_TYPE,
+    http::header::CONTENT_ENCODING,
+    http::header::CONTENT_RANGE,
+    http::header::CACHE_CONTROL,
+    http::header::COOKIE,
+    http::header::SET_COOKIE,
+    http::header::AUTHORIZATION,
+    http::header::WWW_AUTHENTICATE,
+];
+
+/// Removes hop-by-hop fields and those that `Connection` names; for requests and answers alike, before
+/// anything of ours is set.
+pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    if headers.contains_key(CONNECTION) {
+        let lines: Vec<HeaderValue> = headers.get_all(CONNECTION).iter().cloned().collect();
+        headers.remove(CONNECTION);
+        let options = lines.iter().flat_map(|l| l.as_bytes().split(|b| *b == b','));
+        for option in options.map(<[u8]>::trim_ascii) {
+            // Far the most frequent ones name no field.
+            if option.eq_ignore_ascii_case(b"close") || option.eq_ignore_ascii_case(b"keep-alive") {
+                continue;
+            }
+            if let Ok(name) = HeaderName::from_bytes(option)
+                && !END_TO_END.contains(&name)
+            {
+                headers.remove(name);
+            }
+        }
+    }
+    for name in &HOP_BY_HOP {
+        headers.remove(name);
+    }
+}

@@ -1,0 +1,162 @@
+//! Which received fields never go on, whatever their spelling.
+//!
+//! A name is *folded* before it is compared: lower case, each byte that is neither letter nor digit
+//! mapped to one symbol. Gateways, CGI and WSGI turn `X_Auth_Subject`, `X.Auth.Subject` and
+//! `X-Auth-Subject` into one variable; so do we. Two look-ups in bit maps dismiss nearly every field
+//! of an ordinary request; nothing is allocated.
+
+use http::{HeaderMap, HeaderName};
+
+use crate::authn::extract::carrier_headers;
+use crate::authz::policy::{IdentityField, Requirement, UpstreamHeaderRules};
+
+/// Why a field does not go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NameClass {
+    /// Identity, assertion and forwarded headers: ours alone to set.
+    Ours,
+    /// May carry a credential.
+    Credential,
+}
+
+/// Forwarded headers, the assertion, and the report-only marker; beside them what servers believe about
+/// the original address, host or target.
+const OURS: [&str; 25] = [
+    "x-auth-assertion",
+    "x-auth-would-deny",
+    "x-forwarded",
+    "x-forwarded-for",
+    "x-forwarded-proto",
+    "x-forwarded-protocol",
+    "x-forwarded-scheme",
+    "x-forwarded-ssl",
+    "x-forwarded-host",
+    "x-forwarded-server",
+    "x-forwarded-port",
+    "x-forwarded-prefix",
+    "x-forwarded-uri",
+    "x-forwarded-method",
+    "x-forwarded-user",
+    "x-real-ip",
+    "x-client-ip",
+    "x-original-url",
+    "x-original-uri",
+    "x-rewrite-url",
+    "true-client-ip",
+    "forwarded",
+    "via",
+    "x-request-id",
+    "traceparent",
+];
+
+/// Names with at least this many bytes share one slot of the map.
+const LENGTHS: usize = 64;
+
+/// The folded names of a snapshot.
+#[derive(Debug)]
+pub struct StripSet {
+    /// By length, the first symbols that names of this length begin with.
+    first_symbols: [u64; LENGTHS],
+    /// Sorted by length and text.
+    names: Vec<(Box<[u8]>, NameClass)>,
+}
+
+impl StripSet {
+    /// Default names, and every name that some route uses.
+    pub fn new<'a>(rules: impl IntoIterator<Item = &'a UpstreamHeaderRules>) -> Self {
+        let fold_all = |name: &str| name.bytes().map(fold).collect::<Box<[u8]>>();
+        let mut names: Vec<(Box<[u8]>, NameClass)> = IdentityField::ALL
+            .iter()
+            .map(|field| field.default_name())
+            .chain(OURS)
+            .map(|name| (fold_all(name), NameClass::Ours))
+            .collect();
+        for rule in rules {
+            for name in rule.names.iter().flatten() {
+                names.push((fold_all(name.as_str()), NameClass::Ours));
+            }
+        }
+        // After ours: a configured name wins over a carrier of the same name.
+        names.extend(carrier_headers().map(|name| (fold_all(name), NameClass::Credential)));
+        names.sort_by(|(a, _), (b, _)| (a.len(), a).cmp(&(b.len(), b)));
+        names.dedup_by(|(later, _), (earlier, _)| later == earlier);
+        let mut first_symbols = [0; LENGTHS];
+        for (name, _) in &names {
+            if let (Some(slot), Some(first)) = (first_symbols.get_mut(slot_of(name.len())), name.first()) {
+                *slot |= symbol_bit(*first);
+            }
+        }
+        Self { first_symbols, names }
+    }
+
+    /// What a field is, if it is one that does not go on.
+    pub fn class_of(&self, name: &HeaderName) -> Option<NameClass> {
+        let name = name.as_str().as_bytes();
+        let symbols = self.first_symbols.get(slot_of(name.len()))?;
+        if symbols & symbol_bit(fold(*name.first()?)) == 0 {
+            return None;
+        }
+        self.names
+            .binary_search_by(|(known, _)| {
+                known
+                    .len()
+                    .cmp(&name.len())
+                    .then_with(|| known.iter().copied().cmp(name.iter().map(|b| fold(*b))))
+            })
+            .ok()
+            .and_then(|at| self.names.get(at))
+            .map(|(_, class)| *class)
+    }
+
+    /// Removes every such field; credential carriers only when they are not forwarded.
+    pub(super) fn remove_from(&self, headers: &mut HeaderMap, forward_credential: Requirement) {
+        // A map cannot lose fields while it is walked, and a list would be allocated. Each round removes
+        // a handful; a request of this world needs one.
+        loop {
+            let mut doomed: [Option<HeaderName>; 8] = Default::default();
+            let mut slots = doomed.iter_mut();
+            let mut left_over = false;
+            for name in headers.keys() {
+                let stays = match self.class_of(name) {
+                    None => true,
+                    Some(NameClass::Credential) => forward_credential == Requirement::Yes,
+                    Some(NameClass::Ours) => false,
+                };
+                if !stays {
+                    match slots.next() {
+                        Some(slot) => *slot = Some(name.clone()),
+                        None => {
+                            left_over = true;
+                            break;
+                        }
+                    }
+                }
+            }
+            for name in doomed.iter().flatten() {
+                headers.remove(name);
+            }
+            if !left_over {
+                return;
+            }
+        }
+    }
+}
+
+fn slot_of(length: usize) -> usize {
+    length.min(LENGTHS - 1)
+}
+
+/// Lower-case letters and digits are themselves; everything else is one symbol.
+fn fold(byte: u8) -> u8 {
+    let byte = byte.to_ascii_lowercase();
+    if byte.is_ascii_alphanumeric() { byte } else { b'-' }
+}
+
+/// One of 37 bits for a folded byte.
+fn symbol_bit(folded: u8) -> u64 {
+    match folded {
+        b'a'..=b'z' => 1 << (folded - b'a'),
+        b'0'..=b'9' => 1 << (26 + folded - b'0'),
+        _ => 1 << 36,
+    }
+}
