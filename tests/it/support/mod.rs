@@ -1,0 +1,10 @@
+//! What integration tests share: the real binary as a process, an upstream that records, a client that
+//! writes raw bytes. Every test owns its folder and its ports; nothing sleeps.
+
+pub mod http;
+pub mod process;
+pub mod upstream;
+
+pub use http::{Answer, Client};
+pub use process::{Doorward, cli};
+pub use upstream::{Reply, Upstream};
