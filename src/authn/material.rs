@@ -13,9 +13,10 @@ use http::HeaderValue;
 
 use super::revocation::RevocationEpoch;
 use super::verifier::Verified;
-use crate::domain::clock::MonoMillis;
+use crate::audit::UsageCell;
+use crate::domain::clock::{MonoMillis, UnixMillis};
 use crate::domain::identity::{Identity, IdentityField, WriteAccess};
-use crate::domain::net::NetworkSet;
+use crate::domain::net::{ClientIp, NetworkSet};
 use crate::store::Transport;
 
 /// Rules that travel with a credential, checked on every use, after the cache.
@@ -42,6 +43,8 @@ pub(in crate::authn) struct Material {
     believed_until: MonoMillis,
     /// The revocation epoch as of which the verdict was last found good.
     good_at: AtomicU64,
+    /// Where uses of a stored credential are counted.
+    usage: Option<Arc<UsageCell>>,
 }
 
 impl Material {
@@ -50,6 +53,7 @@ impl Material {
         verified: Verified,
         believed_until: MonoMillis,
         since: RevocationEpoch,
+        usage: Option<Arc<UsageCell>>,
     ) -> Self {
         let values = IdentityValues::render(&verified.identity);
         Self {
@@ -58,6 +62,7 @@ impl Material {
             values,
             believed_until,
             good_at: AtomicU64::new(since.raw()),
+            usage,
         }
     }
 
@@ -107,6 +112,13 @@ impl Authenticated {
     /// The credential's own rules.
     pub fn rules(&self) -> &CredentialRules {
         &self.material.rules
+    }
+
+    /// Counts one use, where uses of this kind are counted. A few atomics.
+    pub fn used(&self, now: UnixMillis, client: ClientIp) {
+        if let Some(usage) = &self.material.usage {
+            usage.touch(now, client);
+        }
     }
 
     /// The identity as header values.
@@ -194,7 +206,6 @@ impl fmt::Debug for IdentityValues {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::clock::UnixMillis;
     use crate::domain::identity::{CredentialKind, PrincipalKind};
     use crate::domain::ids::{CredentialId, PrincipalId, TenantId};
     use crate::domain::scope::{Permission, Role, ScopeSet};

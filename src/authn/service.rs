@@ -14,6 +14,7 @@ use super::presented::{Presented, PresentedOwned};
 use super::revocation::{RevocationIndex, Standing, is_stateless};
 use super::throttle::{FailedCredentialThrottle, Leave, ThrottleSettings};
 use super::verifier::{Blame, Inspection, Rejection, Verifier};
+use crate::audit::UsageRecorder;
 use crate::cluster::FeedState;
 use crate::crypto::digest::CacheDigester;
 use crate::domain::clock::{Clock, Now};
@@ -64,6 +65,7 @@ pub struct Authn {
     flights: Arc<Flights>,
     revocations: Arc<RevocationIndex>,
     feed: Arc<FeedState>,
+    usage: UsageRecorder,
     settings: AuthnSettings,
     tasks: Tasks,
     clock: Clock,
@@ -105,6 +107,7 @@ impl Authn {
         generation: u32,
         revocations: Arc<RevocationIndex>,
         feed: Arc<FeedState>,
+        usage: UsageRecorder,
         settings: AuthnSettings,
         tasks: Tasks,
         clock: Clock,
@@ -119,6 +122,7 @@ impl Authn {
             flights: Flights::new(settings.max_flights),
             revocations,
             feed,
+            usage,
             settings,
             tasks,
             clock,
@@ -253,11 +257,11 @@ impl Authn {
         };
         match verdict {
             Ok(verified) => {
-                let material = Arc::new(Material::new(
-                    verified,
-                    self.cache.believed_until(now.mono),
-                    since,
-                ));
+                // A stateless credential has no row that its uses could be told by.
+                let usage = (!is_stateless(presented.kind))
+                    .then(|| self.usage.cell(verified.identity.credential.clone()));
+                let believed_until = self.cache.believed_until(now.mono);
+                let material = Arc::new(Material::new(verified, believed_until, since, usage));
                 self.cache.remember_good(key, Arc::clone(&material));
                 Ok(material)
             }
@@ -280,7 +284,7 @@ impl Authn {
         if now.mono >= material.believed_until() {
             return None;
         }
-        if material.identity().expires_at.is_some_and(|at| now.wall > at) {
+        if material.identity().expires_at.is_some_and(|end| now.wall >= end) {
             self.cache.forget(key);
             return Some(Err(Rejection::caller(Reason::CredentialExpired)));
         }
@@ -316,7 +320,7 @@ impl Authn {
         }
         match self.revocations.standing_of_fresh(&verified.identity) {
             Standing::Good(epoch) => Ok(Authenticated::new(Arc::new(Material::new(
-                *verified, now.mono, epoch,
+                *verified, now.mono, epoch, None,
             )))),
             Standing::Revoked | Standing::Void => Err(Rejection::caller(Reason::CredentialRevoked)),
         }
