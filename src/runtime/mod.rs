@@ -1,7 +1,10 @@
 //! Threads and tasks: the only room that spawns. Open to every room.
 
+pub mod deadlines;
+pub mod drain;
 pub mod lines;
 pub mod readiness;
 pub mod side_door;
 pub mod slow_pool;
 pub mod tasks;
+pub mod workers;

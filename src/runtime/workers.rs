@@ -1,0 +1,244 @@
+//! The data threads: one per core, each with a runtime of its own that never migrates a task.
+//!
+//! An acceptor hands every socket to the thread with the fewest connections, which registers it with its
+//! own reactor and serves it there to the end, so that nothing is shared between cores on a request.
+//! What a thread keeps for itself (upstream pools, deadlines) lives in the value that `make` builds on
+//! it. Nothing here knows HTTP. `spawn_here` is the one way to start a task on a data thread.
+
+use std::future::Future;
+use std::net::TcpStream as StdTcpStream;
+use std::num::NonZeroUsize;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+
+use super::deadlines::Deadlines;
+use super::drain::ConnectionGuard;
+use crate::domain::net::PeerAddr;
+
+/// Sockets that may wait for one thread before the acceptor has to.
+const QUEUE: usize = 128;
+/// Blocking helpers per data thread: name resolution alone needs them.
+const MAX_BLOCKING_THREADS: usize = 2;
+const BLOCKING_KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// How often deadlines are checked.
+const TICK: Duration = Duration::from_millis(100);
+
+/// A socket on its way to a data thread.
+#[derive(Debug)]
+pub struct Handed<L> {
+    /// The socket, in non-blocking mode, not registered with any reactor yet.
+    pub socket: StdTcpStream,
+    /// Its other end.
+    pub peer: PeerAddr,
+    /// What its listener says about it.
+    pub listener: Arc<L>,
+    /// Counts it for the drain and for the connection bound.
+    pub guard: ConnectionGuard,
+}
+
+/// A socket that has arrived on its thread.
+#[derive(Debug)]
+pub struct Accepted<L> {
+    /// The socket.
+    pub stream: TcpStream,
+    /// Its other end.
+    pub peer: PeerAddr,
+    /// What its listener says about it.
+    pub listener: Arc<L>,
+}
+
+/// What a data thread does with a connection.
+pub trait Serve: 'static {
+    /// What a listener says about its sockets.
+    type Listener: Send + Sync + 'static;
+
+    /// Serves one connection to its end. Runs, and stays, on the thread that built `self`.
+    fn serve(self: Rc<Self>, accepted: Accepted<Self::Listener>) -> impl Future<Output = ()> + 'static;
+}
+
+/// The data threads. Dropping the value without `stop` leaves them to the end of the process.
+#[derive(Debug)]
+pub struct Workers<L> {
+    threads: Vec<Worker<L>>,
+}
+
+#[derive(Debug)]
+struct Worker<L> {
+    queue: mpsc::Sender<Handed<L>>,
+    /// Connections on the thread and on their way to it.
+    load: Arc<AtomicUsize>,
+    thread: JoinHandle<()>,
+}
+
+struct LoadGuard(Arc<AtomicUsize>);
+
+impl Drop for LoadGuard {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// One thread per core that this process may use (affinity and cgroup quota counted).
+pub fn default_threads() -> NonZeroUsize {
+    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+}
+
+impl<L: Send + Sync + 'static> Workers<L> {
+    /// Starts the threads. `make` runs once on each of them.
+    pub fn start<S, M>(threads: NonZeroUsize, make: M) -> std::io::Result<Self>
+    where
+        S: Serve<Listener = L>,
+        M: Fn(&Deadlines) -> S + Send + Sync + 'static,
+    {
+        let make = Arc::new(make);
+        let start_one = |index: usize| {
+            let (queue, arrivals) = mpsc::channel(QUEUE);
+            let load = Arc::new(AtomicUsize::new(0));
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .max_blocking_threads(MAX_BLOCKING_THREADS)
+                .thread_keep_alive(BLOCKING_KEEP_ALIVE)
+                .build()?;
+            let (make, on_thread) = (make.clone(), load.clone());
+            let thread = std::thread::Builder::new()
+                .name(format!("data-{index}"))
+                .spawn(move || {
+                    let local = tokio::task::LocalSet::new();
+                    local.block_on(&runtime, run(make.as_ref(), arrivals, on_thread));
+                })?;
+            Ok(Worker { queue, load, thread })
+        };
+        let threads = (0..threads.get()).map(start_one).collect::<std::io::Result<_>>()?;
+        Ok(Self { threads })
+    }
+
+    /// Hands a socket to the thread with the fewest connections; waits while that one's queue is full.
+    /// A socket that no thread takes any more is closed.
+    pub async fn hand(&self, handed: Handed<L>) {
+        let Some(worker) = self
+            .threads
+            .iter()
+            .min_by_key(|worker| worker.load.load(Ordering::Relaxed))
+        else {
+            return;
+        };
+        worker.load.fetch_add(1, Ordering::Relaxed);
+        if worker.queue.send(handed).await.is_err() {
+            worker.load.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Connections per thread, for tests and the status page.
+    pub fn loads(&self) -> Vec<usize> {
+        self.threads
+            .iter()
+            .map(|worker| worker.load.load(Ordering::Relaxed))
+            .collect()
+    }
+
+    /// Ends every thread; connections that are still open are dropped. Blocks until the threads are gone.
+    pub fn stop(self) {
+        for worker in self.threads {
+            drop(worker.queue);
+            if worker.thread.join().is_err() {
+                tracing::error!("a data thread ended by a panic");
+            }
+        }
+    }
+}
+
+async fn run<S: Serve>(
+    make: &impl Fn(&Deadlines) -> S,
+    mut arrivals: mpsc::Receiver<Handed<S::Listener>>,
+    load: Arc<AtomicUsize>,
+) {
+    let deadlines = Deadlines::new(TICK);
+    let server = Rc::new(make(&deadlines));
+    spawn_here(async move { deadlines.run().await });
+    while let Some(handed) = arrivals.recv().await {
+        let loaded = LoadGuard(load.clone());
+        let stream = match TcpStream::from_std(handed.socket) {
+            Ok(stream) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "an accepted socket could not be registered");
+                continue;
+            }
+        };
+        let accepted = Accepted {
+            stream,
+            peer: handed.peer,
+            listener: handed.listener,
+        };
+        let serving = server.clone().serve(accepted);
+        let guard = handed.guard;
+        spawn_here(async move {
+            serving.await;
+            drop((guard, loaded));
+        });
+    }
+}
+
+/// Starts a task on the data thread that calls this. It ends with the thread; nobody joins it, so it must
+/// bound its own life. Calling it elsewhere is a bug (and panics).
+pub fn spawn_here(work: impl Future<Output = ()> + 'static) {
+    tokio::task::spawn_local(work);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::drain::Drain;
+    use crate::runtime::readiness::Readiness;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    /// Says which thread it is, then waits for the client to leave.
+    struct Names;
+
+    impl Serve for Names {
+        type Listener = &'static str;
+
+        async fn serve(self: Rc<Self>, mut accepted: Accepted<Self::Listener>) {
+            let name = std::thread::current().name().unwrap_or("?").to_owned();
+            let line = format!("{} {name}\n", accepted.listener);
+            accepted.stream.write_all(line.as_bytes()).await.expect("written");
+            let _ = accepted.stream.read_u8().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn sockets_are_spread_evenly_and_counted_out() {
+        let workers = Workers::start(NonZeroUsize::new(3).expect("three"), |_| Names).expect("threads");
+        let drain = Drain::new(Readiness::new());
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bound");
+        let address = listener.local_addr().expect("address");
+        let mut clients = Vec::new();
+        for _ in 0..9 {
+            let mut client = TcpStream::connect(address).await.expect("connected");
+            let (socket, peer) = listener.accept().await.expect("accepted");
+            workers
+                .hand(Handed {
+                    socket: socket.into_std().expect("std"),
+                    peer: PeerAddr::new(peer),
+                    listener: Arc::new("public"),
+                    guard: drain.connection(),
+                })
+                .await;
+            let mut line = [0; 14];
+            client.read_exact(&mut line).await.expect("a line");
+            assert!(line.starts_with(b"public data-"));
+            clients.push(client);
+        }
+        assert_eq!(workers.loads(), [3, 3, 3]);
+        assert_eq!(drain.connections(), 9);
+        drop(clients);
+        drain.empty(Duration::from_secs(10)).await;
+        assert_eq!(drain.connections(), 0);
+        tokio::task::spawn_blocking(|| workers.stop()).await.expect("stopped");
+    }
+}
