@@ -114,7 +114,9 @@ impl<L: Send + Sync + 'static> Workers<L> {
                 })?;
             Ok(Worker { queue, load, thread })
         };
-        let threads = (0..threads.get()).map(start_one).collect::<std::io::Result<_>>()?;
+        let threads = (0..threads.get())
+            .map(start_one)
+            .collect::<std::io::Result<_>>()?;
         Ok(Self { threads })
     }
 
@@ -239,6 +241,8 @@ mod tests {
         drop(clients);
         drain.empty(Duration::from_secs(10)).await;
         assert_eq!(drain.connections(), 0);
-        tokio::task::spawn_blocking(|| workers.stop()).await.expect("stopped");
+        tokio::task::spawn_blocking(|| workers.stop())
+            .await
+            .expect("stopped");
     }
 }

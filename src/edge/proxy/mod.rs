@@ -1,1 +1,12 @@
-//! The HTTP engine.
+//! The HTTP proxy: a client's request becomes the gate's question, and what the gate permits is streamed to
+//! the upstream and back.
+//!
+//! `screen` stands below hyper and lets no ambiguous request through; `connection` drives one client
+//! connection; `service` answers one request; `forward` is the exchange with the upstream and cannot be
+//! called without the gate's `Forwarding` in hand. HTTP/1.1 and 1.0; nothing here decides who may do what.
+
+pub mod body;
+pub mod hop_by_hop;
+pub mod pool;
+pub mod screen;
+pub mod settings;

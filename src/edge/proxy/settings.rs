@@ -1,12 +1,11 @@
 //! Resolved settings of the proxy: bounds of client connections, and upstreams. `config` makes them.
 
-use std::fmt;
-use std::num::NonZeroUsize;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
+
+use super::screen::is_host;
 
 /// Bounds of one client connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,8 +46,8 @@ pub struct UpstreamSettings {
     /// Time from the request to the head of the answer; a route may set its own.
     pub response_timeout: Duration,
     /// Most idle connections kept per data thread.
-    pub max_idle_per_thread: NonZeroUsize,
-    /// Longest time a connection is kept idle. Keep it below the upstream's own keep-alive timeout.
+    pub max_idle_per_thread: usize,
+    /// Longest time a connection is kept idle, and the body of an answer may stand still.
     pub idle_timeout: Duration,
 }
 
@@ -60,13 +59,13 @@ impl UpstreamSettings {
             address,
             connect_timeout: Duration::from_secs(5),
             response_timeout: Duration::from_secs(30),
-            max_idle_per_thread: NonZeroUsize::new(64).unwrap_or(NonZeroUsize::MIN),
-            idle_timeout: Duration::from_secs(30),
+            max_idle_per_thread: 64,
+            idle_timeout: Duration::from_secs(60),
         }
     }
 }
 
-/// `http://host:port` of an upstream.
+/// Host and port of an upstream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UpstreamAddress {
     host: Arc<str>,
@@ -74,21 +73,31 @@ pub struct UpstreamAddress {
     authority: HeaderValue,
 }
 
-/// Why a text is no upstream address.
+/// The host has a character that no host has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidUpstreamAddress {
-    /// Not a URL with a host.
-    #[error("not a URL; expected http://host:port")]
-    Syntax,
-    /// A scheme that is not spoken to upstreams.
-    #[error("scheme is not supported; expected http://host:port")]
-    Scheme,
-    /// A path, query or user would be ignored, so it is refused.
-    #[error("has a path, query or user; expected http://host:port and nothing after it")]
-    Extra,
-}
+#[error("not a host; expected a name or an address")]
+pub struct InvalidHost;
 
 impl UpstreamAddress {
+    /// A name, an IPv4 address, or an IPv6 address (with or without brackets), and a port.
+    pub fn new(host: &str, port: u16) -> Result<Self, InvalidHost> {
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let authority = match (host.contains(':'), port) {
+            (true, 80) => format!("[{host}]"),
+            (true, _) => format!("[{host}]:{port}"),
+            (false, 80) => host.to_owned(),
+            (false, _) => format!("{host}:{port}"),
+        };
+        if !is_host(authority.as_bytes()) {
+            return Err(InvalidHost);
+        }
+        Ok(Self {
+            host: host.into(),
+            port,
+            authority: HeaderValue::from_str(&authority).map_err(|_| InvalidHost)?,
+        })
+    }
+
     /// The host to resolve, without brackets.
     pub fn host(&self) -> &str {
         &self.host
@@ -105,67 +114,24 @@ impl UpstreamAddress {
     }
 }
 
-impl FromStr for UpstreamAddress {
-    type Err = InvalidUpstreamAddress;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let uri: http::Uri = text.parse().map_err(|_| InvalidUpstreamAddress::Syntax)?;
-        match uri.scheme_str() {
-            Some("http") => {}
-            Some(_) => return Err(InvalidUpstreamAddress::Scheme),
-            None => return Err(InvalidUpstreamAddress::Syntax),
-        }
-        let authority = uri.authority().ok_or(InvalidUpstreamAddress::Syntax)?;
-        let extra = uri.path() != "/" || uri.query().is_some() || text.contains(['@', '#']);
-        if extra {
-            return Err(InvalidUpstreamAddress::Extra);
-        }
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-        let port_is_readable = authority.port().is_none() || authority.port_u16().is_some();
-        if host.is_empty() || !port_is_readable {
-            return Err(InvalidUpstreamAddress::Syntax);
-        }
-        Ok(Self {
-            host: host.into(),
-            port: authority.port_u16().unwrap_or(80),
-            authority: HeaderValue::from_str(authority.as_str())
-                .map_err(|_| InvalidUpstreamAddress::Syntax)?,
-        })
-    }
-}
-
-impl fmt::Display for UpstreamAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
-            write!(f, "http://[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "http://{}:{}", self.host, self.port)
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn upstream_addresses_are_parsed_or_refused() {
-        for (text, expected) in [
-            ("http://127.0.0.1:9000", Ok("http://127.0.0.1:9000")),
-            ("http://app", Ok("http://app:80")),
-            ("http://app:81/", Ok("http://app:81")),
-            ("http://[::1]:9000", Ok("http://[::1]:9000")),
-            ("https://app:443", Err(InvalidUpstreamAddress::Scheme)),
-            ("app:9000", Err(InvalidUpstreamAddress::Syntax)),
-            ("/path", Err(InvalidUpstreamAddress::Syntax)),
-            ("", Err(InvalidUpstreamAddress::Syntax)),
-            ("http://app:99999", Err(InvalidUpstreamAddress::Syntax)),
-            ("http://app:9000/api", Err(InvalidUpstreamAddress::Extra)),
-            ("http://app:9000?x=1", Err(InvalidUpstreamAddress::Extra)),
-            ("http://user:pass@app:9000", Err(InvalidUpstreamAddress::Extra)),
+    fn an_upstream_without_a_clients_host_is_told_its_own() {
+        for (host, port, authority) in [
+            ("127.0.0.1", 9000, Some("127.0.0.1:9000")),
+            ("app", 80, Some("app")),
+            ("[::1]", 9000, Some("[::1]:9000")),
+            ("::1", 80, Some("[::1]")),
+            ("", 80, None),
+            ("a b", 80, None),
+            ("a/b", 80, None),
         ] {
-            let parsed = text.parse::<UpstreamAddress>().map(|a| a.to_string());
-            assert_eq!(parsed, expected.map(str::to_owned), "{text}");
+            let address = UpstreamAddress::new(host, port).ok();
+            let found = address.map(|a| a.authority().to_str().expect("ASCII").to_owned());
+            assert_eq!(found.as_deref(), authority, "{host} {port}");
         }
     }
 }

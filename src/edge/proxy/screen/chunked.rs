@@ -168,23 +168,48 @@ mod tests {
         for (body, why) in [
             ("0\r\n\r\n", "an empty body"),
             ("3\r\nabc\r\n0\r\n\r\n", "one chunk"),
-            ("3\r\nabc\r\n2\r\n\r\n\r\n0\r\n\r\n", "data that looks like line ends"),
+            (
+                "3\r\nabc\r\n2\r\n\r\n\r\n0\r\n\r\n",
+                "data that looks like line ends",
+            ),
             ("00003\r\nabc\r\n000\r\n\r\n", "leading zeros"),
-            ("3;a=b;c=\"d e\"\r\nabc\r\n0;last\r\n\r\n", "extensions are ignored"),
-            ("aB\r\n0123456789a\r\n0\r\n\r\n", "digits of both cases, too short data follows on"),
+            (
+                "3;a=b;c=\"d e\"\r\nabc\r\n0;last\r\n\r\n",
+                "extensions are ignored",
+            ),
+            (
+                "aB\r\n0123456789a\r\n0\r\n\r\n",
+                "digits of both cases, too short data follows on",
+            ),
             ("1\r\nx\r\n0\r\nA: b\r\nC:\r\n\r\n", "trailer fields"),
         ] {
             let at_end = Progress::Ended(body.len());
-            let expected = if why.contains("too short") { read(body.as_bytes()) } else { at_end };
+            let expected = if why.contains("too short") {
+                read(body.as_bytes())
+            } else {
+                at_end
+            };
             assert_eq!(read(body.as_bytes()), expected, "{why}");
             let followed = format!("{body}GET / HTTP/1.1\r\n");
-            assert_eq!(read(followed.as_bytes()), expected, "{why}, with a request behind it");
+            assert_eq!(
+                read(followed.as_bytes()),
+                expected,
+                "{why}, with a request behind it"
+            );
         }
     }
 
     #[test]
     fn unfinished_bodies_go_on() {
-        for body in ["", "5", "5\r\nab", "5\r\nabcde", "0\r\n", "0\r\nA: b\r\n", "ffffffffffffff\r\nx"] {
+        for body in [
+            "",
+            "5",
+            "5\r\nab",
+            "5\r\nabcde",
+            "0\r\n",
+            "0\r\nA: b\r\n",
+            "ffffffffffffff\r\nx",
+        ] {
             assert_eq!(read(body.as_bytes()), Progress::More, "{body:?}");
         }
     }

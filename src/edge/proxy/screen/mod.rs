@@ -30,6 +30,8 @@ use crate::runtime::deadlines::{Deadline, Deadlines};
 use chunked::Chunked;
 use head::{Framing, HeadBounds, HeadScan};
 
+pub(super) use syntax::is_host;
+
 /// The method of the request that stands for a refused head. Refused when it comes from outside.
 pub const REFUSED_METHOD: &str = "X-DOORWARD-REFUSED";
 
@@ -300,7 +302,8 @@ impl<S: AsyncRead + Unpin> Screen<S> {
         let approved = self.scan(new);
         if approved < new.len() {
             // Kept aside: a head that is not complete (its size is bounded, so this is), or nothing at all.
-            self.carry.extend_from_slice(new.get(approved..).unwrap_or_default());
+            self.carry
+                .extend_from_slice(new.get(approved..).unwrap_or_default());
             buf.set_filled(before.saturating_add(approved));
         }
         self.settle(0);
@@ -312,7 +315,11 @@ impl<S: AsyncRead + Unpin> Screen<S> {
     }
 
     /// Reads more of an incomplete head.
-    fn poll_into_carry(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<Option<()>>> {
+    fn poll_into_carry(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<Option<()>>> {
         let mut scratch = buf.take(CARRY_READ);
         ready!(Pin::new(&mut self.inner).poll_read(cx, &mut scratch))?;
         if scratch.filled().is_empty() {

@@ -12,7 +12,20 @@ const fn classes(byte: u8) -> u8 {
     if alphanumeric
         || matches!(
             byte,
-            b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
+            b'!' | b'#'
+                | b'$'
+                | b'%'
+                | b'&'
+                | b'\''
+                | b'*'
+                | b'+'
+                | b'-'
+                | b'.'
+                | b'^'
+                | b'_'
+                | b'`'
+                | b'|'
+                | b'~'
         )
     {
         c |= TOKEN;
@@ -34,7 +47,10 @@ const fn classes(byte: u8) -> u8 {
     c
 }
 
-#[expect(clippy::indexing_slicing, reason = "evaluated at compile time; the index is below 256")]
+#[expect(
+    clippy::indexing_slicing,
+    reason = "evaluated at compile time; the index is below 256"
+)]
 const CLASSES: [u8; 256] = {
     let mut table = [0; 256];
     let mut i = 0;
@@ -73,7 +89,7 @@ pub(super) fn is_path_and_query(target: &[u8]) -> bool {
 
 /// Whether this is a host with an optional port: a name, an IPv4 address or a bracketed IPv6 address.
 /// No user, no empty port, no percent-encoding: nothing that two servers could read as two hosts.
-pub(super) fn is_host(value: &[u8]) -> bool {
+pub(in crate::edge::proxy) fn is_host(value: &[u8]) -> bool {
     let (host_is_good, port) = if let Some(inner) = value.strip_prefix(b"[") {
         let Some(end) = memchr::memchr(b']', inner) else {
             return false;
@@ -127,12 +143,19 @@ mod tests {
 
     #[test]
     fn hosts_have_one_reading() {
-        for host in ["a", "a.b-c_d.example", "127.0.0.1:80", "[::1]", "[2001:db8::1]:8080", "A:1"] {
+        for host in [
+            "a",
+            "a.b-c_d.example",
+            "127.0.0.1:80",
+            "[::1]",
+            "[2001:db8::1]:8080",
+            "A:1",
+        ] {
             assert!(is_host(host.as_bytes()), "{host}");
         }
         for host in [
-            "", ":80", "a:", "a:b", "a:123456", "a b", "a,b", "a/b", "a@b", "a#b", "a?b", "a\\b", "[::1", "[]",
-            "[::1]x", "[::1]:", "::1", "a%2eb", "h\u{e9}", "a:80:90", "[g::1]",
+            "", ":80", "a:", "a:b", "a:123456", "a b", "a,b", "a/b", "a@b", "a#b", "a?b", "a\\b", "[::1",
+            "[]", "[::1]x", "[::1]:", "::1", "a%2eb", "h\u{e9}", "a:80:90", "[g::1]",
         ] {
             assert!(!is_host(host.as_bytes()), "{host}");
         }
