@@ -3,10 +3,12 @@
 //! What a store promises: a call that changes something returns only when the change is durable; a
 //! management act and its audit row are one transaction; revocations have strictly increasing sequence
 //! numbers in order of commit, so that reading "everything after N" never misses one. Engines live in
-//! sibling folders and pass one conformance suite (`conformance.rs`). Called by authn (on misses),
+//! sibling folders and pass one conformance suite (`conformance`). Called by authn (on misses),
 //! accounts, audit and cluster; never on a cache hit.
 
 pub mod chain;
+#[cfg(test)]
+pub(crate) mod conformance;
 mod records;
 pub mod sqlite;
 

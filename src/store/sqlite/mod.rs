@@ -26,6 +26,7 @@ use parking_lot::Mutex;
 
 use self::connection::{Connections, within};
 use self::opening::{Age, Found, ServerLock};
+use self::schema::Steps;
 use super::{Result, Store};
 
 /// As what a store is opened.
@@ -48,40 +49,35 @@ impl SqliteStore {
     /// Opens the store at `path`, made first when nothing is there, migrated when it is older. A file that
     /// is not a sound store of this or an older version is refused with `Unusable`, and not changed.
     pub async fn open(path: &Path, access: OpenAs) -> Result<Arc<Self>> {
+        Self::open_at(path, access, schema::STEPS).await
+    }
+
+    /// Opens a store whose schema is made by these steps.
+    async fn open_at(path: &Path, access: OpenAs, steps: Steps) -> Result<Arc<Self>> {
         opening::make_folder(path)?;
         // Looked at before anything is made beside it: a foreign file may lie in a foreign folder.
         let found = opening::look(path)?;
-        let mut server_lock = match access {
-            OpenAs::Server => Some(ServerLock::take(path)?),
+        let server_lock = match access {
+            OpenAs::Server => Some(ServerLock::take(path, opening::ONE_SERVER)?),
             OpenAs::Tool => None,
         };
         if found == Found::Nothing {
-            opening::create(path).await?;
+            opening::create(path, steps).await?;
         }
-        if opening::probe(path).await? == Age::Older {
+        if opening::probe(path, steps).await? == Age::Older {
             // A running server must not find its schema changed under it.
-            let _only_server = match server_lock.take() {
-                Some(lock) => server_lock.insert(lock),
-                None => &mut ServerLock::take(path)?,
+            let borrowed = match &server_lock {
+                Some(_) => None,
+                None => Some(ServerLock::take(path, opening::SERVER_FIRST)?),
             };
-            migrate(path).await?;
+            opening::bring_up(path, steps).await?;
+            drop(borrowed);
         }
         Ok(Arc::new(Self {
             connections: Connections::open(path).await?,
             server_lock: Mutex::new(server_lock),
         }))
     }
-}
-
-/// Brings an older file to this program's version.
-async fn migrate(path: &Path) -> Result<()> {
-    use sqlx::{ConnectOptions, Connection};
-    let mut conn = connection::writing(path).connect().await?;
-    let outcome = schema::migrate(&mut conn, schema::STEPS).await;
-    conn.close().await?;
-    let steps = outcome?;
-    tracing::info!(steps, "the store was brought to this version's schema");
-    Ok(())
 }
 
 #[async_trait]

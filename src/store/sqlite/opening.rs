@@ -10,11 +10,11 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use sqlx::{ConnectOptions, Connection};
+use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
 use super::connection;
 use super::errors::from_io;
-use super::schema;
+use super::schema::{self, Steps};
 use crate::store::{Result, StoreError};
 
 /// What a look at the file found.
@@ -61,7 +61,11 @@ pub(super) fn make_folder(path: &Path) -> Result<()> {
         .map_err(|e| from_io(&format!("making the folder {}", folder.display()), &e))
 }
 
-/// Reads the header of the file: 16 bytes of magic, `application_id` at offset 68 (sqlite.org/fileformat.html).
+/// As much of SQLite's header as is looked at (sqlite.org/fileformat.html): magic at 0, page size at 16,
+/// number of pages at 28, `application_id` at 68.
+const HEADER_BYTES: usize = 72;
+
+/// Reads the header of the file.
 pub(super) fn look(path: &Path) -> Result<Found> {
     let mut file = match File::open(path) {
         Ok(file) => file,
@@ -74,7 +78,7 @@ pub(super) fn look(path: &Path) -> Result<Found> {
             ));
         }
     };
-    let mut header = [0_u8; 72];
+    let mut header = [0_u8; HEADER_BYTES];
     if let Err(e) = file.read_exact(&mut header) {
         return Err(match e.kind() {
             ErrorKind::IsADirectory => refuse(path, "is a folder", "Name a file in it."),
@@ -84,31 +88,58 @@ pub(super) fn look(path: &Path) -> Result<Found> {
     if !header.starts_with(b"SQLite format 3\0") {
         return Err(refuse(path, "is not an SQLite file", ANOTHER_PATH));
     }
-    match header.last_chunk::<4>().map(|id| u32::from_be_bytes(*id)) {
-        Some(schema::APPLICATION_ID) => Ok(Found::Ours),
-        _ => Err(refuse(path, "is another program's SQLite file", ANOTHER_PATH)),
+    if number(&header, 68) != schema::APPLICATION_ID {
+        return Err(refuse(path, "is another program's SQLite file", ANOTHER_PATH));
     }
+    let present = size(&file.metadata());
+    // SQLite itself takes a last page that was cut for one that ends in zeros. While there is a log, the
+    // file may lag behind its header: the log holds what is missing.
+    if size(&std::fs::metadata(beside(path, "-wal"))) == 0 && present < size_told(&header) {
+        return Err(refuse(
+            path,
+            format_args!(
+                "is damaged (it has {present} bytes, its header tells of {})",
+                size_told(&header)
+            ),
+            ANOTHER_PATH,
+        ));
+    }
+    Ok(Found::Ours)
+}
+
+/// The big-endian number at this place of the header.
+fn number(header: &[u8; HEADER_BYTES], place: usize) -> u32 {
+    let bytes = header.get(place..).and_then(<[u8]>::first_chunk::<4>);
+    bytes.map_or(0, |bytes| u32::from_be_bytes(*bytes))
+}
+
+/// The size of the file by its header: page size (1 means 65536) times number of pages.
+fn size_told(header: &[u8; HEADER_BYTES]) -> u64 {
+    let page_bytes = match number(header, 16) >> 16 {
+        1 => 65_536,
+        bytes => u64::from(bytes),
+    };
+    page_bytes.saturating_mul(u64::from(number(header, 28)))
+}
+
+fn size(metadata: &std::io::Result<std::fs::Metadata>) -> u64 {
+    metadata.as_ref().map_or(0, std::fs::Metadata::len)
 }
 
 /// Reads what the header does not tell, through a connection that cannot write: version, tables, soundness.
-pub(super) async fn probe(path: &Path) -> Result<Age> {
-    let mut conn = connection::reading(path).connect().await?;
-    let outcome = probe_through(&mut conn, path).await;
+pub(super) async fn probe(path: &Path, steps: Steps) -> Result<Age> {
+    let mut conn = connection::reading(path)
+        .connect()
+        .await
+        .map_err(|e| unsound(path, e))?;
+    let outcome = probe_through(&mut conn, path, steps).await;
     conn.close().await?;
     outcome
 }
 
-async fn probe_through(conn: &mut sqlx::SqliteConnection, path: &Path) -> Result<Age> {
-    let damaged =
-        |what: &dyn std::fmt::Display| refuse(path, format_args!("is damaged ({what})"), ANOTHER_PATH);
-    let about = |error: StoreError| match error {
-        StoreError::Unusable(what) => damaged(&what),
-        other => other,
-    };
-    let (found, ours) = (
-        schema::version(conn).await.map_err(about)?,
-        schema::latest(schema::STEPS),
-    );
+async fn probe_through(conn: &mut SqliteConnection, path: &Path, steps: Steps) -> Result<Age> {
+    let found = schema::version(conn).await.map_err(|e| unsound(path, e))?;
+    let ours = schema::latest(steps);
     if found > ours {
         return Err(refuse(
             path,
@@ -116,33 +147,39 @@ async fn probe_through(conn: &mut sqlx::SqliteConnection, path: &Path) -> Result
             "Run that newer version, or restore a backup made before it.",
         ));
     }
-    if let Some(table) = schema::missing_table(conn).await.map_err(about)? {
+    if let Some(table) = schema::missing_table(conn).await.map_err(|e| unsound(path, e))? {
         return Err(refuse(
             path,
             format_args!("lacks the table {table}"),
             ANOTHER_PATH,
         ));
     }
-    let bytes = std::fs::metadata(path)
-        .map_err(|e| from_io("looking at the store's file", &e))?
-        .len();
-    if bytes <= FULL_CHECK_BYTES {
+    if size(&std::fs::metadata(path)) <= FULL_CHECK_BYTES {
         let verdict: String = sqlx::query_scalar("PRAGMA quick_check(1)")
             .fetch_one(conn)
             .await
-            .map_err(|e| about(e.into()))?;
+            .map_err(|e| unsound(path, e))?;
         if verdict != "ok" {
-            return Err(damaged(&verdict));
+            return Err(refuse(path, format_args!("is damaged ({verdict})"), ANOTHER_PATH));
         }
     }
     Ok(if found < ours { Age::Older } else { Age::Current })
 }
 
+/// What an error while probing means: damage is told with the file's name, the rest is as ever.
+fn unsound(path: &Path, error: sqlx::Error) -> StoreError {
+    let found = format!("is damaged ({error})");
+    match StoreError::from(error) {
+        StoreError::Unusable(_) => refuse(path, found, ANOTHER_PATH),
+        other => other,
+    }
+}
+
 /// Makes a new store. Another process may be faster: then its file stays and ours is thrown away.
-pub(super) async fn create(path: &Path) -> Result<()> {
+pub(super) async fn create(path: &Path, steps: Steps) -> Result<()> {
     let scratch = Scratch::beside(path)?;
     let mut conn = connection::writing(&scratch.0).connect().await?;
-    let made = schema::migrate(&mut conn, schema::STEPS).await;
+    let made = schema::migrate(&mut conn, steps).await;
     // Closing writes the log back, so that the file alone is the whole store.
     conn.close().await?;
     made?;
@@ -151,6 +188,16 @@ pub(super) async fn create(path: &Path) -> Result<()> {
         Err(e) if e.kind() == ErrorKind::AlreadyExists => Ok(()),
         Err(e) => Err(from_io(&format!("making {}", path.display()), &e)),
     }
+}
+
+/// Brings an older file to this program's version. The caller holds the server's lock.
+pub(super) async fn bring_up(path: &Path, steps: Steps) -> Result<()> {
+    let mut conn = connection::writing(path).connect().await?;
+    let outcome = schema::migrate(&mut conn, steps).await;
+    conn.close().await?;
+    let applied = outcome?;
+    tracing::info!(applied, "the store was brought to this version's schema");
+    Ok(())
 }
 
 /// A commit is durable only when the file's name is.
@@ -205,8 +252,8 @@ pub(super) struct ServerLock {
 }
 
 impl ServerLock {
-    /// Takes the lock, or says who has it.
-    pub(super) fn take(path: &Path) -> Result<Self> {
+    /// Takes the lock, or says who has it and what to do.
+    pub(super) fn take(path: &Path, remedy: &str) -> Result<Self> {
         let lock_path = beside(path, ".lock");
         let what = format!("locking {}", lock_path.display());
         let mut file = OpenOptions::new()
@@ -219,7 +266,7 @@ impl ServerLock {
             .map_err(|e| from_io(&what, &e))?;
         match file.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(in_use(path, &mut file)),
+            Err(TryLockError::WouldBlock) => return Err(in_use(path, &mut file, remedy)),
             Err(TryLockError::Error(e)) => return Err(from_io(&what, &e)),
         }
         // Only for the text above: who holds the lock is the kernel's knowledge.
@@ -230,15 +277,22 @@ impl ServerLock {
     }
 }
 
-fn in_use(path: &Path, file: &mut File) -> StoreError {
+/// What to do about a second server.
+pub(super) const ONE_SERVER: &str = "Stop that server, or give this one a store of its own (store.url). The \
+     command line may be used beside a running server.";
+
+/// What to do when a tool finds a running server with an older schema.
+pub(super) const SERVER_FIRST: &str = "It runs an older version, and this one would change the store's schema \
+     under it: restart the server with this version first.";
+
+fn in_use(path: &Path, file: &mut File, remedy: &str) -> StoreError {
     let mut holder = String::new();
     let holder = match file.take(20).read_to_string(&mut holder) {
         Ok(1..) if holder.bytes().all(|b| b.is_ascii_digit()) => format!(" (process {holder})"),
         _ => String::new(),
     };
     StoreError::Unusable(format!(
-        "{}: in use by another Doorward server{holder}. Stop that server, or give this one a store of its \
-         own (store.url). The command line may be used beside a running server.",
+        "{}: in use by another Doorward server{holder}. {remedy}",
         path.display()
     ))
 }

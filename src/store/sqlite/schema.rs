@@ -4,15 +4,18 @@
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Connection};
 
-use crate::store::{Result, StoreError};
+use crate::store::Result;
 
 /// Marks our files: "DWRD" in `PRAGMA application_id`.
 pub(super) const APPLICATION_ID: u32 = 0x4457_5244;
 
-/// The steps, first to last. The version of a file is the number of steps applied to it.
-pub(super) const STEPS: &[&str] = &[include_str!("migrations/0001_initial.sql")];
+/// Migrations, first to last. The version of a file is the number of steps applied to it.
+pub(super) type Steps = &'static [&'static str];
 
-/// Tables every store has; a file without them is not ours whatever it calls itself.
+/// This program's steps.
+pub(super) const STEPS: Steps = &[include_str!("migrations/0001_initial.sql")];
+
+/// Tables every store has from its first version on; a file without them is not ours whatever it calls itself.
 const TABLES: [&str; 8] = [
     "audit",
     "audit_head",
@@ -25,18 +28,18 @@ const TABLES: [&str; 8] = [
 ];
 
 /// The version this program writes.
-pub(super) fn latest(steps: &[&str]) -> u32 {
+pub(super) fn latest(steps: Steps) -> u32 {
     u32::try_from(steps.len()).unwrap_or(u32::MAX)
 }
 
-/// The version of an open file.
-pub(super) async fn version(conn: &mut SqliteConnection) -> Result<u32> {
+/// The version of an open file. It is 32 bits wide; a negative one is nobody's and counts as the newest.
+pub(super) async fn version(conn: &mut SqliteConnection) -> sqlx::Result<u32> {
     let version: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(conn).await?;
-    u32::try_from(version).map_err(|_| StoreError::Unusable(format!("its schema version is {version}")))
+    Ok(u32::try_from(version).unwrap_or(u32::MAX))
 }
 
 /// The first of our tables that an open file lacks.
-pub(super) async fn missing_table(conn: &mut SqliteConnection) -> Result<Option<&'static str>> {
+pub(super) async fn missing_table(conn: &mut SqliteConnection) -> sqlx::Result<Option<&'static str>> {
     let present: Vec<String> = sqlx::query_scalar("SELECT name FROM sqlite_schema WHERE type = 'table'")
         .fetch_all(conn)
         .await?;
@@ -46,7 +49,7 @@ pub(super) async fn missing_table(conn: &mut SqliteConnection) -> Result<Option<
 }
 
 /// Applies the steps that are missing, all or none, and returns how many were.
-pub(super) async fn migrate(conn: &mut SqliteConnection, steps: &'static [&'static str]) -> Result<u32> {
+pub(super) async fn migrate(conn: &mut SqliteConnection, steps: Steps) -> Result<u32> {
     // The write lock is taken before the version is read: of two processes, one migrates.
     let mut tx = conn.begin_with("BEGIN IMMEDIATE").await?;
     let found = version(&mut tx).await?;
