@@ -5,6 +5,7 @@
 
 pub mod assertion;
 pub mod client_address;
+pub mod dialect;
 pub mod facts;
 pub mod path;
 pub mod routes;
