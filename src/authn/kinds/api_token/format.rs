@@ -100,7 +100,7 @@ fn check_thingsboard(rest: &[u8]) -> Result<(), Malformed> {
 }
 
 /// CRC-32 (IEEE) of the text, six letters in base 62, the highest first.
-fn checksum(text: &str) -> String {
+pub(super) fn checksum(text: &str) -> String {
     let letters = Alphabet::Base62.letters();
     let mut value = crc32fast::hash(text.as_bytes());
     let mut out = [b'0'; CHECKSUM_LETTERS];
