@@ -1,1 +1,111 @@
-//! Use cases without HTTP: devices, tokens, keys, revocation.
+//! Use cases without HTTP: principals, credentials, keys and revocations, as an administrator sees them.
+//!
+//! Every act names its actor and leaves an audit row in the same transaction as the act; it returns when
+//! it is durable and, in this process, effective. Credential formats and digests are the kinds' business
+//! (`authn::kinds`), rows the store's. Called by the management door and, through it, by the command line.
+
+mod actor;
+mod administrators;
+pub mod data_folder;
+mod error;
+pub mod expiry;
+mod hand_over;
+mod issuing;
+mod keys;
+mod principals;
+mod reading;
+mod revoking;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+pub use self::actor::Actor;
+pub use self::administrators::Administrators;
+pub use self::error::{AccountsError, Result};
+pub use self::hand_over::{HandedOver, hand_over_administrator_token};
+pub use self::issuing::{ApiTokenForm, Issued, NewAccessToken, NewCredential, NewSealedToken, SealedForm};
+pub use self::keys::{KeyHandles, KeyInfo, KeyVault, Refreshed};
+pub use self::principals::{DeviceName, NewPrincipal};
+pub use self::revoking::{Known, LookupRotation, Revoked};
+pub use crate::authn::kinds::basic::issue::Password;
+pub use crate::authn::kinds::device_token::IssueForm as DeviceTokenForm;
+pub use crate::store::{
+    AuditRecord, CredentialContext, CredentialRecord, Enabled, KeyPurpose, Page, PrincipalRecord, Transport,
+    UsageRecord,
+};
+
+use crate::authn::Verifier;
+use crate::authn::kinds::{api_token, basic, jwt, sealed_device_token};
+use crate::authn::revocation::RevocationIndex;
+use crate::domain::clock::Clock;
+use crate::runtime::slow_pool::SlowPool;
+use crate::store::Store;
+use crate::telemetry::metrics::Metrics;
+
+/// What credentials of each kind are made with.
+pub struct Issuers {
+    /// Sealed device tokens.
+    pub sealed_device_token: Arc<sealed_device_token::Settings>,
+    /// API tokens.
+    pub api_token: api_token::Settings,
+    /// User names with passwords.
+    pub basic: basic::Settings,
+    /// Our own access tokens, when an own issuer is configured.
+    pub access_token: Option<jwt::AccessTokenIssuer>,
+}
+
+/// Called after a credential was created or enabled, so that no remembered refusal outlives it.
+pub type Created = Arc<dyn Fn() + Send + Sync>;
+
+/// What the use cases need.
+pub struct Parts {
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// Our keys.
+    pub vault: KeyVault,
+    /// What credentials are made with.
+    pub issuers: Issuers,
+    /// Verifiers of the kinds that are accepted: they name a presented credential that is to be revoked.
+    pub verifiers: Vec<Arc<dyn Verifier>>,
+    /// Where revocations take effect in this process.
+    pub revocations: Arc<RevocationIndex>,
+    /// Called after creations.
+    pub created: Created,
+    /// Slow digests.
+    pub slow_pool: SlowPool,
+    /// Counts what was issued.
+    pub metrics: Arc<Metrics>,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// The use cases.
+pub struct Accounts {
+    parts: Parts,
+}
+
+impl Accounts {
+    /// Puts them together.
+    pub fn new(parts: Parts) -> Self {
+        Self { parts }
+    }
+
+    fn store(&self) -> &dyn Store {
+        self.parts.store.as_ref()
+    }
+
+    /// Our keys.
+    pub fn vault(&self) -> &KeyVault {
+        &self.parts.vault
+    }
+
+    /// Puts keys in place that another process rotated, and lets remembered verdicts be made again then.
+    pub async fn refresh_keys(&self) -> Result<Refreshed> {
+        let refreshed = self.parts.vault.refresh().await?;
+        if refreshed == Refreshed::Replaced {
+            self.parts.revocations.void_all();
+        }
+        Ok(refreshed)
+    }
+}

@@ -111,7 +111,11 @@ impl RevocationIndex {
             return Standing::Good(now);
         }
         if is_stateless(identity.credential_kind) {
-            return self.standing_of_fresh(identity);
+            return match self.standing_of_fresh(identity) {
+                // The key that signed it may count no longer.
+                Standing::Good(_) if since.0 < self.void_below.load(Ordering::Acquire) => Standing::Void,
+                judged => judged,
+            };
         }
         if since.0 < self.void_below.load(Ordering::Acquire) || self.touched(identity, since) {
             return Standing::Void;

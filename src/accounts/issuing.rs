@@ -1,0 +1,508 @@
+//! Making credentials of every kind. The secret is in the answer, once; nobody can read it back.
+//!
+//! The kinds make the text and the row; here it is decided for whom and under which limits, the row is
+//! stored with its audit row, and what was remembered as unknown is forgotten.
+
+use std::time::Duration;
+
+use super::actor::Actor;
+use super::error::{AccountsError, Result};
+use super::principals::name;
+use super::{Accounts, DeviceTokenForm, Enabled, Password, PrincipalRecord, Transport};
+use crate::authn::kinds::api_token::{self, Prefix};
+use crate::authn::kinds::jwt::AccessTokenGrant;
+use crate::authn::kinds::stored::{Grant, IssuedCredential};
+use crate::authn::kinds::{basic, device_token, sealed_device_token};
+use crate::cluster::RevocationSink;
+use crate::domain::clock::UnixMillis;
+use crate::domain::identity::{CredentialKind, PrincipalKind};
+use crate::domain::ids::{CredentialId, PrincipalId, TenantId};
+use crate::domain::scope::{Permission, ScopeSet};
+use crate::domain::secret::SecretText;
+use crate::store::{CredentialFilter, CredentialRecord, Page};
+use crate::telemetry::labels::IssueOutcome;
+
+/// Longest life of an access token that we sign: it cannot be listed, so it shall not be forgotten for long.
+const MAX_ACCESS_TOKEN_LIFETIME: Duration = Duration::from_secs(366 * 24 * 3600);
+/// Most device tokens of one device that are looked through for the one to regenerate.
+const MAX_TOKENS_PER_DEVICE: u32 = 1000;
+
+/// What a new stored credential shall be allowed.
+#[derive(Debug, Clone, Default)]
+pub struct NewCredential {
+    /// Its name for people; the kind's name when there is none.
+    pub name: Option<String>,
+    /// Its scopes; empty means the principal's rights.
+    pub scopes: ScopeSet,
+    /// Its permission.
+    pub permission: Permission,
+    /// Networks it may be used from; empty means anywhere.
+    pub networks: Vec<ipnet::IpNet>,
+    /// Which transports it may come over.
+    pub transport: Transport,
+    /// When it ends, if ever.
+    pub expires_at: Option<UnixMillis>,
+}
+
+/// In which form a new API token is made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ApiTokenForm {
+    /// The first configured prefix.
+    Default,
+    /// This prefix, in its layout.
+    Prefix(String),
+    /// 64 hexadecimal letters.
+    Hex,
+}
+
+impl ApiTokenForm {
+    /// Reads a form: `doorward`, `homechat`, `homechat_hex`, `thingsboard`, or a configured prefix.
+    pub fn parse(text: &str) -> Self {
+        match text {
+            "homechat_hex" => Self::Hex,
+            "doorward" => Self::Prefix("dw".to_owned()),
+            "homechat" => Self::Prefix("hc".to_owned()),
+            "thingsboard" => Self::Prefix("tb".to_owned()),
+            prefix => Self::Prefix(prefix.to_owned()),
+        }
+    }
+}
+
+/// Which form of sealed device token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SealedForm {
+    /// The NestJS-compatible one.
+    Compatible,
+    /// Ours, with tenant and scopes.
+    #[default]
+    Own,
+}
+
+/// A sealed device token to be made.
+#[derive(Debug, Clone)]
+pub struct NewSealedToken {
+    /// What the device calls itself.
+    pub identifier: String,
+    /// Which form.
+    pub form: SealedForm,
+    /// Its tenant; our own form only.
+    pub tenant: Option<TenantId>,
+    /// Its scopes; our own form only.
+    pub scopes: ScopeSet,
+}
+
+/// An access token to be signed.
+#[derive(Debug, Clone)]
+pub struct NewAccessToken {
+    /// Its scopes; empty means the principal's rights.
+    pub scopes: ScopeSet,
+    /// Its permission.
+    pub permission: Permission,
+    /// How long it is good.
+    pub lifetime: Duration,
+}
+
+/// A credential that was just made.
+#[derive(Debug)]
+pub struct Issued {
+    /// What its holder presents; for a user name with password, the password. Shown once.
+    pub secret: SecretText,
+    /// Which kind.
+    pub kind: CredentialKind,
+    /// Its id, by which it is revoked.
+    pub id: CredentialId,
+    /// Whom it belongs to.
+    pub principal: PrincipalId,
+    /// The public part it is found by; the user name of a basic credential.
+    pub public_id: Option<String>,
+    /// When it ends, if ever.
+    pub expires_at: Option<UnixMillis>,
+}
+
+impl Accounts {
+    /// Makes an opaque token of a device.
+    pub async fn create_device_token(
+        &self,
+        device: &PrincipalRecord,
+        form: DeviceTokenForm,
+        new: NewCredential,
+        actor: &Actor,
+    ) -> Result<Issued> {
+        let made = async {
+            must_be_device(device)?;
+            let now = self.parts.clock.now().wall;
+            let grant = self.grant(device, CredentialKind::DeviceToken, new, now)?;
+            let lookup = &self.parts.vault.handles().lookup;
+            let made = device_token::issue::issue(form, lookup, grant, now)?;
+            self.keep(made, actor).await
+        };
+        self.counted(CredentialKind::DeviceToken, made.await)
+    }
+
+    /// Replaces a device's token: the old one is dead when this returns, the new one has the same rules.
+    /// Without `which`, the device must have exactly one that is alive.
+    pub async fn regenerate_device_token(
+        &self,
+        device: &PrincipalRecord,
+        which: Option<&CredentialId>,
+        form: DeviceTokenForm,
+        actor: &Actor,
+    ) -> Result<Issued> {
+        let made = async {
+            let old = self.token_to_replace(device, which).await?;
+            let now = self.parts.clock.now().wall;
+            let grant = Grant {
+                principal: old.principal.clone(),
+                name: old.name.clone(),
+                scopes: old.scopes.clone(),
+                permission: old.permission,
+                networks: old.networks.clone(),
+                transport: old.transport,
+                expires_at: old.expires_at,
+            };
+            let lookup = &self.parts.vault.handles().lookup;
+            let new = device_token::issue::issue(form, lookup, grant, now)?;
+            let detail = serde_json::json!({"replaced_by": new.record.id.as_str()});
+            let draft = actor.draft(now, "device_token.regenerate", old.id.as_str(), detail);
+            let store = self.store();
+            let revoked = store
+                .replace_credential(&old.id, &new.record, now, &draft)
+                .await?;
+            self.parts.revocations.apply(&revoked);
+            (self.parts.created)();
+            Ok(shown(new))
+        };
+        self.counted(CredentialKind::DeviceToken, made.await)
+    }
+
+    async fn token_to_replace(
+        &self,
+        device: &PrincipalRecord,
+        which: Option<&CredentialId>,
+    ) -> Result<CredentialRecord> {
+        must_be_device(device)?;
+        let filter = CredentialFilter {
+            kind: Some(CredentialKind::DeviceToken),
+            principal: Some(device.id.clone()),
+        };
+        let page = Page {
+            after: None,
+            limit: MAX_TOKENS_PER_DEVICE,
+        };
+        let now = self.parts.clock.now().wall;
+        let mut alive = self.store().list_credentials(&filter, &page).await?;
+        alive.retain(|c| c.revoked_at.is_none() && c.expires_at.is_none_or(|at| at > now));
+        match which {
+            Some(id) => alive
+                .into_iter()
+                .find(|c| c.id == *id)
+                .ok_or_else(|| AccountsError::not_found("living token of this device", id.as_str())),
+            None if alive.len() > 1 => Err(AccountsError::Conflict(format!(
+                "the device has {} living tokens; say which one to replace",
+                alive.len()
+            ))),
+            None => alive
+                .pop()
+                .ok_or_else(|| AccountsError::not_found("living token of device", device.id.as_str())),
+        }
+    }
+
+    /// Makes an API token.
+    pub async fn create_api_token(
+        &self,
+        principal: &PrincipalRecord,
+        form: &ApiTokenForm,
+        new: NewCredential,
+        actor: &Actor,
+    ) -> Result<Issued> {
+        let made = async {
+            let settings = &self.parts.issuers.api_token;
+            let form = self.api_token_form(form)?;
+            let now = self.parts.clock.now().wall;
+            let grant = self.grant(principal, CredentialKind::ApiToken, new, now)?;
+            let lookup = &self.parts.vault.handles().lookup;
+            let pool = &self.parts.slow_pool;
+            let made = api_token::issue::issue(settings, &form, lookup, pool, grant, now)
+                .await
+                .map_err(|error| match error {
+                    api_token::issue::IssueError::NotAccepted => self.unknown_form("this form"),
+                    api_token::issue::IssueError::NoRandomness(e) => e.into(),
+                    api_token::issue::IssueError::SlowPool(e) => e.into(),
+                    api_token::issue::IssueError::SlowDigest(e) => e.into(),
+                })?;
+            self.keep(made, actor).await
+        };
+        self.counted(CredentialKind::ApiToken, made.await)
+    }
+
+    fn api_token_form(&self, form: &ApiTokenForm) -> Result<api_token::issue::IssueForm> {
+        let settings = &self.parts.issuers.api_token;
+        let prefix = match form {
+            ApiTokenForm::Hex => return Ok(api_token::issue::IssueForm::Hex),
+            ApiTokenForm::Default => settings.prefixes.first().cloned(),
+            ApiTokenForm::Prefix(text) => match Prefix::parse(text) {
+                Ok(prefix) => Some(prefix),
+                Err(_) => return Err(self.unknown_form("an unknown form")),
+            },
+        };
+        prefix
+            .map(api_token::issue::IssueForm::Prefixed)
+            .ok_or_else(|| self.unknown_form("no form"))
+    }
+
+    fn unknown_form(&self, found: &str) -> AccountsError {
+        let settings = &self.parts.issuers.api_token;
+        let mut forms: Vec<&str> = settings.prefixes.iter().map(Prefix::as_str).collect();
+        if settings.hex == api_token::HexTokens::Accepted {
+            forms.push("homechat_hex");
+        }
+        let expected = format!("one that credentials.api_token accepts: {}", forms.join(", "));
+        AccountsError::bad("format", found, expected)
+    }
+
+    /// Makes a user name with a password. The secret handed back is the password.
+    pub async fn create_basic(
+        &self,
+        principal: &PrincipalRecord,
+        user: &str,
+        password: Password,
+        new: NewCredential,
+        actor: &Actor,
+    ) -> Result<Issued> {
+        use basic::issue::IssueError;
+        let made = async {
+            let now = self.parts.clock.now().wall;
+            let grant = self.grant(principal, CredentialKind::Basic, new, now)?;
+            let pool = &self.parts.slow_pool;
+            let made = basic::issue::issue(&self.parts.issuers.basic, user, password, pool, grant, now)
+                .await
+                .map_err(|error| match error {
+                    IssueError::InvalidUser => AccountsError::bad(
+                        "user",
+                        "a name that cannot be presented",
+                        "1 to 255 bytes, without a colon or a control character",
+                    ),
+                    IssueError::PasswordTooShort { found, expected } => AccountsError::bad(
+                        "password",
+                        format!("{found} characters"),
+                        format!("at least {expected}"),
+                    ),
+                    IssueError::InvalidPassword => {
+                        AccountsError::bad("password", "a control character", "none")
+                    }
+                    IssueError::SlowDigest(e) => e.into(),
+                    IssueError::NoRandomness(e) => e.into(),
+                    IssueError::SlowPool(e) => e.into(),
+                })?;
+            self.keep(made, actor).await
+        };
+        self.counted(CredentialKind::Basic, made.await)
+    }
+
+    /// Seals a token for a device, registered or not. Nothing but the audit row is stored.
+    pub async fn issue_sealed(&self, new: NewSealedToken, actor: &Actor) -> Result<Issued> {
+        let made = self.seal(new, actor).await;
+        self.counted(CredentialKind::SealedDeviceToken, made)
+    }
+
+    async fn seal(&self, new: NewSealedToken, actor: &Actor) -> Result<Issued> {
+        use sealed_device_token::issue::{self, IssueError};
+        let settings = self.parts.issuers.sealed_device_token.as_ref();
+        let now = self.parts.clock.now().wall;
+        if new.form == SealedForm::Compatible && (new.tenant.is_some() || !new.scopes.is_empty()) {
+            return Err(AccountsError::bad(
+                "format",
+                "the compatible form with a tenant or scopes",
+                "form v2, or neither of them: the compatible form cannot carry them",
+            ));
+        }
+        let token = match new.form {
+            SealedForm::Compatible => issue::issue_compatible(settings, &new.identifier, now),
+            SealedForm::Own => {
+                issue::issue_own(settings, &new.identifier, new.tenant.as_ref(), &new.scopes, now)
+            }
+        }
+        .map_err(|error| match error {
+            IssueError::IdentifierTooShort { found, expected } => AccountsError::bad(
+                "identifier",
+                format!("{found} characters"),
+                format!("at least {expected}"),
+            ),
+            IssueError::IdentifierTooLong => {
+                AccountsError::bad("identifier", "more than 4096 bytes", "at most 4096 bytes")
+            }
+            IssueError::TooLong => AccountsError::bad("scopes", "too many", "a token of at most 16 KiB"),
+            IssueError::NoCompatibleKey => AccountsError::NotConfigured(
+                "no key is configured for the compatible form; set credentials.sealed_device_token.key_file, or \
+                 ask for form v2",
+            ),
+            IssueError::UnusableKeyId | IssueError::Id(_) => AccountsError::Unusable(error.to_string()),
+            IssueError::Seal(e) => e.into(),
+        })?;
+        // A device that was switched off shall not get a token that nothing in the store could refuse.
+        if let Some(found) = self.store().principal(&token.device).await? {
+            must_be_enabled(&found)?;
+        }
+        let detail = serde_json::json!({
+            "device": token.device.as_str(),
+            "expires_at": token.expires_at.rfc3339(),
+        });
+        let act = "sealed_device_token.issue";
+        let draft = actor.draft(now, act, token.credential.as_str(), detail);
+        self.store().append_events(&[draft]).await?;
+        Ok(Issued {
+            secret: token.token,
+            kind: CredentialKind::SealedDeviceToken,
+            id: token.credential,
+            principal: token.device,
+            public_id: None,
+            expires_at: Some(token.expires_at),
+        })
+    }
+
+    /// Signs an access token of our own for a principal. Nothing but the audit row is stored.
+    pub async fn issue_access_token(
+        &self,
+        principal: &PrincipalRecord,
+        new: NewAccessToken,
+        actor: &Actor,
+    ) -> Result<Issued> {
+        let made = self.sign(principal, new, actor).await;
+        self.counted(CredentialKind::Jwt, made)
+    }
+
+    async fn sign(&self, principal: &PrincipalRecord, new: NewAccessToken, actor: &Actor) -> Result<Issued> {
+        let issuer = self.parts.issuers.access_token.as_ref();
+        let issuer = issuer.ok_or(AccountsError::NotConfigured(
+            "no own issuer is configured; add one with `keys: own` to credentials.jwt.issuers",
+        ))?;
+        must_be_enabled(principal)?;
+        if new.lifetime.is_zero() || new.lifetime > MAX_ACCESS_TOKEN_LIFETIME {
+            return Err(AccountsError::bad(
+                "expires",
+                format!("a life of {} seconds", new.lifetime.as_secs()),
+                "at most a year: access tokens are not stored and cannot be listed",
+            ));
+        }
+        let now = self.parts.clock.now();
+        let grant = AccessTokenGrant {
+            principal: principal.id.clone(),
+            principal_kind: principal.kind,
+            tenant: principal.tenant.clone(),
+            customer: principal.customer.clone(),
+            roles: principal.roles.clone(),
+            scopes: new.scopes,
+            permission: new.permission,
+            lifetime: new.lifetime,
+        };
+        let token = issuer
+            .issue(&grant, now)
+            .map_err(|e| AccountsError::Unusable(e.to_string()))?;
+        let detail = serde_json::json!({
+            "principal": principal.id.as_str(),
+            "scopes": grant.scopes.to_string(),
+            "expires_at": token.expires_at.rfc3339(),
+        });
+        let draft = actor.draft(now.wall, "jwt.issue", token.id.as_str(), detail);
+        self.store().append_events(&[draft]).await?;
+        Ok(Issued {
+            secret: token.token,
+            kind: CredentialKind::Jwt,
+            id: token.id,
+            principal: principal.id.clone(),
+            public_id: None,
+            expires_at: Some(token.expires_at),
+        })
+    }
+
+    fn grant(
+        &self,
+        principal: &PrincipalRecord,
+        kind: CredentialKind,
+        new: NewCredential,
+        now: UnixMillis,
+    ) -> Result<Grant> {
+        if new.expires_at.is_some_and(|at| at <= now) {
+            return Err(AccountsError::bad(
+                "expires",
+                "the past",
+                "a point of time that is still to come",
+            ));
+        }
+        Ok(Grant {
+            principal: principal.id.clone(),
+            name: match new.name {
+                Some(text) => name("name", &text)?,
+                None => kind.as_str().to_owned(),
+            },
+            scopes: new.scopes,
+            permission: new.permission,
+            networks: new.networks,
+            transport: new.transport,
+            expires_at: new.expires_at,
+        })
+    }
+
+    /// Stores what was made; from here on it works.
+    async fn keep(&self, made: IssuedCredential, actor: &Actor) -> Result<Issued> {
+        let record = &made.record;
+        let detail = serde_json::json!({
+            "principal": record.principal.as_str(),
+            "name": record.name,
+            "scopes": record.scopes.to_string(),
+            "permission": record.permission.as_str(),
+            "expires_at": record.expires_at.map(UnixMillis::rfc3339),
+        });
+        let act = format!("{}.create", record.kind);
+        let draft = actor.draft(record.created_at, &act, record.id.as_str(), detail);
+        self.store().insert_credential(record, &draft).await?;
+        (self.parts.created)();
+        Ok(shown(made))
+    }
+
+    fn counted(&self, kind: CredentialKind, made: Result<Issued>) -> Result<Issued> {
+        use AccountsError as E;
+        let outcome = match &made {
+            Ok(_) => IssueOutcome::Issued,
+            Err(E::BadInput { .. } | E::NotFound { .. } | E::Conflict(_) | E::NotConfigured(_)) => {
+                IssueOutcome::Refused
+            }
+            Err(E::Overloaded | E::Full(_) | E::Unavailable(_) | E::Unusable(_)) => IssueOutcome::Failed,
+        };
+        self.parts.metrics.issue(kind, outcome);
+        made
+    }
+}
+
+fn shown(made: IssuedCredential) -> Issued {
+    Issued {
+        secret: made.secret,
+        kind: made.record.kind,
+        id: made.record.id,
+        principal: made.record.principal,
+        public_id: made.record.public_id,
+        expires_at: made.record.expires_at,
+    }
+}
+
+fn must_be_device(principal: &PrincipalRecord) -> Result<()> {
+    match principal.kind {
+        PrincipalKind::Device => Ok(()),
+        other => Err(AccountsError::bad(
+            "device",
+            format!("a principal of kind {}", other.as_str()),
+            "a device: device tokens belong to devices",
+        )),
+    }
+}
+
+/// Nothing in the store refuses a token that is not in it.
+fn must_be_enabled(principal: &PrincipalRecord) -> Result<()> {
+    match principal.enabled {
+        Enabled::Yes => Ok(()),
+        Enabled::No => Err(AccountsError::Conflict(format!(
+            "{} is switched off; switch it on before issuing tokens for it",
+            principal.id
+        ))),
+    }
+}
