@@ -1,0 +1,30 @@
+# What a newcomer needs: `make run`, `make test`. Everything else is for working on the code.
+
+.PHONY: help run test lint fmt bench setup
+
+help: ## Show this list
+	@awk -F':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## Build and start the demo: an echo app behind the door, one token of each kind, curl lines
+	@scripts/setup.sh build
+	cargo run --quiet -- demo
+
+test: ## Run every test
+	@scripts/setup.sh build test
+	@scripts/test.sh
+
+lint: ## Formatting, clippy with warnings as errors, licences and sources of dependencies
+	@scripts/setup.sh build
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
+	@scripts/deny.sh
+
+fmt: ## Format the code
+	cargo fmt
+
+bench: ## Run the benchmarks of the hot path
+	@scripts/setup.sh build
+	cargo bench
+
+setup: ## Install what building and testing need (through apt, only what is missing)
+	@scripts/setup.sh build test
