@@ -22,3 +22,6 @@ pub use material::{Authenticated, CredentialRules};
 pub use presented::{Carrier, Presented};
 pub use service::{Authn, AuthnSettings, Question, Recall};
 pub use verifier::{Inspection, Rejection, Verified, Verifier};
+
+/// A credential's own rule about transports, as its row says it.
+pub use crate::store::Transport;

@@ -5,12 +5,11 @@ use std::sync::Arc;
 use super::permit::Permit;
 use super::policy::{Access, Requirement, RoutePolicy};
 use super::{Denial, Encryption};
-use crate::authn::Authenticated;
+use crate::authn::{Authenticated, Transport};
 use crate::domain::identity::{Identity, WriteAccess};
 use crate::domain::net::ClientIp;
 use crate::domain::reason::Reason;
 use crate::domain::scope::MethodClass;
-use crate::store::Transport;
 
 /// Applies the rules that need a verified credential; the `Permit` names the route that granted it.
 pub fn authorize(
