@@ -23,6 +23,8 @@ use crate::domain::secret::{SecretBytes, SecretText};
 const MIN_RSA_BITS: usize = 2048;
 /// Largest: verification time grows with the square.
 const MAX_RSA_BITS: usize = 8192;
+/// Longest RSA exponent accepted; real ones have 2 or 17 bits.
+const MAX_EXPONENT_BITS: usize = 33;
 /// Shortest secret accepted: the output size of SHA-256 (RFC 7518 section 3.2).
 const MIN_SECRET_BYTES: usize = 32;
 /// Most keys in a set.
@@ -112,18 +114,21 @@ impl VerifyingKey {
 
     /// An RSA public key by modulus and exponent.
     fn rsa(n: &[u8], e: &[u8]) -> Result<Self, KeyProblem> {
-        let leading = n.iter().take_while(|b| **b == 0).count();
-        let n = n.get(leading..).unwrap_or_default();
+        let (n, e) = (without_leading_zeros(n), without_leading_zeros(e));
         let bits = bit_length(n);
         if !(MIN_RSA_BITS..=MAX_RSA_BITS).contains(&bits) {
             return Err(KeyProblem::RsaSize(bits));
         }
-        let key = DecodingKey::from_rsa_raw_components(n, e);
-        // Checks the numbers themselves (odd modulus, an exponent above 1).
+        // The library takes an exponent of 1, with which every message is its own signature.
+        let odd = |number: &[u8]| number.last().is_some_and(|b| b % 2 == 1);
+        if !odd(n) || !odd(e) || !(2..=MAX_EXPONENT_BITS).contains(&bit_length(e)) || is_roca(n) {
+            return Err(KeyProblem::Broken);
+        }
         let components = RsaPublicKeyComponents { n, e };
         components
             .to_parsed_public_key(&aws_lc_rs::signature::RSA_PKCS1_2048_8192_SHA256)
             .map_err(|_| KeyProblem::Broken)?;
+        let key = DecodingKey::from_rsa_raw_components(n, e);
         Ok(Self {
             kid: None,
             algorithms: AlgorithmSet::RSA,
@@ -201,15 +206,18 @@ impl VerifyingKey {
             ("OKP", Some("Ed25519")) => Self::ed25519(&member(jwk, "x")?),
             _ => return None,
         };
-        Some(key.and_then(|mut key| {
-            key.kid = kid;
-            key.algorithms = key.algorithms.and(named);
+        Some(key.and_then(|key| {
             // `alg` of another type of key: ES384 on a P-256 key, HS256 on an RSA key.
-            if key.algorithms.is_empty() {
-                return Err(KeyProblem::Broken);
-            }
+            let mut key = key.narrowed(named).ok_or(KeyProblem::Broken)?;
+            key.kid = kid;
             Ok(key)
         }))
+    }
+
+    /// The same key for these algorithms only; `None` when it has none of them.
+    pub(super) fn narrowed(mut self, to: AlgorithmSet) -> Option<Self> {
+        self.algorithms = self.algorithms.and(to);
+        (!self.algorithms.is_empty()).then_some(self)
     }
 
     /// The same key under this id.
@@ -388,6 +396,27 @@ fn point(jwk: &Map<String, Value>, length: usize) -> Option<Vec<u8>> {
     point.extend_from_slice(&x);
     point.extend_from_slice(&y);
     Some(point)
+}
+
+fn without_leading_zeros(n: &[u8]) -> &[u8] {
+    let leading = n.iter().take_while(|b| **b == 0).count();
+    n.get(leading..).unwrap_or_default()
+}
+
+/// Whether the modulus has the fingerprint of CVE-2017-15361: keys of certain smart cards, which can be
+/// factored. Such a modulus is a power of 65537 modulo every small prime.
+fn is_roca(n: &[u8]) -> bool {
+    const PRIMES: [u32; 16] = [
+        11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151,
+    ];
+    PRIMES.into_iter().all(|p| {
+        let rest = n.iter().fold(0, |rest, byte| (rest * 256 + u32::from(*byte)) % p);
+        let mut power = 1 % p;
+        (0..p).any(|_| {
+            power = power * 65537 % p;
+            power == rest
+        })
+    })
 }
 
 fn bit_length(n: &[u8]) -> usize {

@@ -1,1 +1,9 @@
-//! Tests of the jwt kind.
+//! Tests of the jwt kind, by subject.
+
+mod claims;
+mod form;
+mod issuing;
+mod keys;
+mod remote;
+mod support;
+mod vectors;
