@@ -210,3 +210,7 @@ impl fmt::Debug for AssertionSigner {
         write!(f, "AssertionSigner({:?}, {:?})", self.issuer, self.keys)
     }
 }
+
+#[cfg(test)]
+#[path = "assertion_tests.rs"]
+mod tests;
