@@ -5,6 +5,7 @@
 
 pub mod assertion;
 pub mod client_address;
+pub mod decide;
 pub mod dialect;
 pub mod facts;
 pub mod path;
@@ -12,5 +13,6 @@ pub mod routes;
 pub mod upstream_headers;
 pub mod verdict;
 
+pub use decide::{Gate, Snapshot};
 pub use facts::{Facts, Scheme};
 pub use verdict::{Forwarding, Refusal, Verdict};

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::HeaderValue;
 use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue};
 
 use super::facts::Scheme;
+use super::upstream_headers::UpstreamHeaders;
 use crate::authz::Permit;
 use crate::domain::dialect::Dialect;
 use crate::domain::identity::CredentialKind;
@@ -17,12 +18,12 @@ use crate::domain::reason::Reason;
 #[derive(Debug)]
 pub enum Verdict {
     /// Forward it as described.
-    Forward(Box<Forwarding>),
+    Forward(Forwarding),
     /// Refuse it.
     Refuse(Box<Refusal>),
 }
 
-/// How a permitted request goes on. Made by the gate; `upstream_headers::apply` and the proxy need it.
+/// How a permitted request goes on. Made by the gate alone.
 #[derive(Debug)]
 pub struct Forwarding {
     /// What was granted and by which rule.
@@ -35,6 +36,40 @@ pub struct Forwarding {
     pub scheme: Scheme,
     /// The request's id, ours or a trusted proxy's.
     pub request_id: HeaderValue,
+    /// Which body shape an answer of ours has, should the upstream fail.
+    pub dialect: Dialect,
+    /// The signed identity, on routes that want one.
+    pub(in crate::gate) assertion: Option<HeaderValue>,
+    /// Writes the upstream's head.
+    pub(in crate::gate) writer: Arc<UpstreamHeaders>,
+}
+
+impl Forwarding {
+    /// Makes the received head into the upstream's: everything that looks like ours is removed, then set
+    /// from the permit. Hop-by-hop fields must be gone already.
+    pub fn write_head(&mut self, headers: &mut HeaderMap) {
+        let assertion = self.assertion.take();
+        let writer = Arc::clone(&self.writer);
+        writer.apply(self, assertion, headers);
+    }
+
+    /// The writer, for trailers.
+    pub fn writer(&self) -> &Arc<UpstreamHeaders> {
+        &self.writer
+    }
+
+    /// A refusal of this request after it was permitted: the upstream failed, or a bound was passed.
+    pub fn refusal(&self, reason: Reason) -> Refusal {
+        Refusal {
+            reason,
+            presented: self.permit.authentication().map(|a| a.identity().credential_kind),
+            dialect: self.dialect,
+            request_id: self.request_id.clone(),
+            retry_after_secs: None,
+            route: Arc::clone(&self.permit.route().name),
+            required_scopes: None,
+        }
+    }
 }
 
 /// A refusal, with what its answer needs.

@@ -50,6 +50,11 @@ impl RequestIds {
         {
             return given.clone();
         }
+        self.new_id()
+    }
+
+    /// A new id.
+    pub fn new_id(&self) -> HeaderValue {
         let (a, b) = self.next();
         render(&[(a, 16), (b, 16)], b"", b"")
     }

@@ -1,0 +1,355 @@
+//! `Gate::decide`: the order of checks.
+//!
+//! ```text
+//! path ─▶ route ─▶ admit ─▶ extract ─▶ accepted kind ─▶ recall ─▶ authorize ─▶ Permit
+//!                    │ public                             │ miss
+//!                    └────────────▶ anonymous Permit      └─▶ look_up (awaits)
+//! ```
+//!
+//! A cache hit awaits nothing. The snapshot is read once; what was read is passed down.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue};
+
+use super::assertion::AssertionSigner;
+use super::client_address::{EffectiveClient, effective_client};
+use super::dialect::choose;
+use super::facts::{Facts, Scheme};
+use super::path::{self, NormalizedPath};
+use super::routes::RouteTable;
+use super::upstream_headers::{RequestIds, UpstreamHeaders};
+use super::verdict::{Forwarding, Refusal, Verdict};
+use crate::audit::{AuditQueue, RefusalEvent};
+use crate::authn::extract::{Shapes, extract, strip_query_parameters};
+use crate::authn::{Authenticated, Authn, Presented, Recall, Rejection};
+use crate::authz::policy::{DialectChoice, RoutePolicy};
+use crate::authz::{Admitted, Denial, Encryption, Permit, admit, authorize, permit_anonymous};
+use crate::domain::clock::Now;
+use crate::domain::dialect::Dialect;
+use crate::domain::net::{ClientIp, PeerAddr};
+use crate::domain::reason::Reason;
+use crate::domain::scope::MethodClass;
+use crate::telemetry::Metrics;
+
+/// Everything a decision reads that a reload replaces, as one.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// The routes.
+    pub routes: RouteTable,
+    /// The shapes of credentials.
+    pub shapes: Shapes,
+    /// Writes the heads that go to upstreams.
+    pub upstream_headers: Arc<UpstreamHeaders>,
+}
+
+/// The one place that decides.
+pub struct Gate {
+    snapshot: ArcSwap<Snapshot>,
+    authn: Arc<Authn>,
+    audit: AuditQueue,
+    assertions: AssertionSigner,
+    request_ids: RequestIds,
+    metrics: Arc<Metrics>,
+    no_route: Arc<str>,
+}
+
+/// Why a request stops, and what was known by then.
+struct Stop<'a> {
+    reason: Reason,
+    retry_after_secs: Option<u32>,
+    route: Option<Arc<RoutePolicy>>,
+    presented: Option<Presented<'a>>,
+    verified: Option<Authenticated>,
+}
+
+impl Stop<'_> {
+    fn before_routing(reason: Reason) -> Self {
+        Self {
+            reason,
+            retry_after_secs: None,
+            route: None,
+            presented: None,
+            verified: None,
+        }
+    }
+}
+
+impl Gate {
+    /// A gate that decides by this snapshot until it is given another.
+    pub fn new(
+        snapshot: Snapshot,
+        authn: Arc<Authn>,
+        audit: AuditQueue,
+        assertions: AssertionSigner,
+        request_ids: RequestIds,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let snapshot = ArcSwap::from_pointee(snapshot);
+        Self {
+            snapshot,
+            authn,
+            audit,
+            assertions,
+            request_ids,
+            metrics,
+            no_route: Arc::from("-"),
+        }
+    }
+
+    /// Decides one request. Awaits only when a credential must be looked up.
+    pub async fn decide(&self, facts: &Facts<'_>, now: Now) -> Verdict {
+        let client = effective_client(facts);
+        let request_id = self.request_ids.request_id(facts);
+        let path = match path::normalize(facts.path) {
+            Ok(path) => path,
+            Err(reason) => {
+                let stop = Stop::before_routing(reason);
+                return Verdict::Refuse(Box::new(self.refuse(
+                    stop,
+                    facts.headers,
+                    client,
+                    request_id,
+                    now,
+                )));
+            }
+        };
+        match self.check(facts, &path, client, now).await {
+            Ok(permitted) => {
+                if let Some(authenticated) = permitted.permit.authentication() {
+                    authenticated.used(now.wall, client.address);
+                }
+                Verdict::Forward(Forwarding {
+                    permit: permitted.permit,
+                    target: permitted.target,
+                    client: client.address,
+                    scheme: client.scheme,
+                    request_id,
+                    dialect: permitted.dialect,
+                    assertion: permitted.assertion,
+                    writer: permitted.writer,
+                })
+            }
+            Err(stop) => Verdict::Refuse(Box::new(self.refuse(
+                stop,
+                facts.headers,
+                client,
+                request_id,
+                now,
+            ))),
+        }
+    }
+}
+
+struct Permitted {
+    permit: Permit,
+    target: http::uri::PathAndQuery,
+    dialect: Dialect,
+    assertion: Option<HeaderValue>,
+    writer: Arc<UpstreamHeaders>,
+}
+
+/// What is known once a route is selected, before anything must be awaited.
+enum Selected<'a> {
+    Public(Permit),
+    Recalled(Presented<'a>, Recall),
+}
+
+impl Gate {
+    async fn check<'a>(
+        &self,
+        facts: &Facts<'a>,
+        path: &'a NormalizedPath<'a>,
+        client: EffectiveClient,
+        now: Now,
+    ) -> Result<Permitted, Stop<'a>> {
+        // In a block of its own: the snapshot is not held while something is awaited.
+        let (route, writer, selected) = {
+            let snapshot = self.snapshot.load();
+            let found = snapshot.routes.select(facts.host, path, facts.method);
+            let route = found.map_err(Stop::before_routing)?;
+            let selected = self.select(&snapshot.shapes, route, facts, path, client, now)?;
+            (
+                Arc::clone(route),
+                Arc::clone(&snapshot.upstream_headers),
+                selected,
+            )
+        };
+        let (permit, dialect) = match selected {
+            Selected::Public(permit) => (permit, choose(route.dialect, None, facts.headers)),
+            Selected::Recalled(presented, recall) => {
+                let answer = match recall {
+                    Recall::Decided(answer) => answer,
+                    // Boxed, so that the future of a hit does not carry the room a look-up needs.
+                    Recall::Ask(question) => {
+                        Box::pin(
+                            self.authn
+                                .look_up(question, presented.to_owned(), client.address, now),
+                        )
+                        .await
+                    }
+                };
+                let stop = |reason, retry_after_secs, verified| Stop {
+                    reason,
+                    retry_after_secs,
+                    route: Some(Arc::clone(&route)),
+                    presented: Some(presented),
+                    verified,
+                };
+                let authenticated = answer.map_err(
+                    |Rejection {
+                         reason,
+                         retry_after_secs,
+                         ..
+                     }| stop(reason, retry_after_secs, None),
+                )?;
+                let method = MethodClass::of(facts.method);
+                let encryption = encryption(client.scheme);
+                let permit = authorize(&route, authenticated.clone(), client.address, encryption, method)
+                    .map_err(|Denial(reason)| stop(reason, None, Some(authenticated)))?;
+                (permit, choose(route.dialect, Some(&presented), facts.headers))
+            }
+        };
+        let assertion = self.assertion(&permit, now).map_err(|reason| Stop {
+            route: Some(Arc::clone(&route)),
+            ..Stop::before_routing(reason)
+        })?;
+        let query = match facts.query {
+            Some(query) => strip_query_parameters(query, &route.carriers.query_parameters),
+            None => None,
+        };
+        let target = path::target(path, query.as_deref()).map_err(Stop::before_routing)?;
+        Ok(Permitted {
+            permit,
+            target,
+            dialect,
+            assertion,
+            writer,
+        })
+    }
+
+    /// The signed assertion, on routes that want one: signed about once a minute for each
+    /// identity and upstream.
+    fn assertion(&self, permit: &Permit, now: Now) -> Result<Option<HeaderValue>, Reason> {
+        match (
+            &permit.route().upstream_headers.assertion_audience,
+            permit.authentication(),
+        ) {
+            (Some(audience), Some(who)) => {
+                let signed = self.assertions.assertion(who.identity(), audience, now);
+                signed.map(Some).map_err(|_| Reason::InternalError)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Refuses a request whose head could not be read, so that it is counted and kept like any other.
+    pub fn refuse_unread(&self, reason: Reason, peer: PeerAddr, now: Now) -> Refusal {
+        let client = EffectiveClient {
+            address: ClientIp::new(peer.ip()),
+            scheme: Scheme::Http,
+        };
+        self.refuse(
+            Stop::before_routing(reason),
+            &HeaderMap::new(),
+            client,
+            self.request_ids.new_id(),
+            now,
+        )
+    }
+
+    /// Everything that needs no waiting.
+    fn select<'a>(
+        &self,
+        shapes: &Shapes,
+        route: &Arc<RoutePolicy>,
+        facts: &Facts<'a>,
+        path: &'a NormalizedPath<'a>,
+        client: EffectiveClient,
+        now: Now,
+    ) -> Result<Selected<'a>, Stop<'a>> {
+        let stop = |reason, presented| Stop {
+            reason,
+            retry_after_secs: None,
+            route: Some(Arc::clone(route)),
+            presented,
+            verified: None,
+        };
+        let admitted = admit(route, client.address, encryption(client.scheme));
+        match admitted.map_err(|Denial(reason)| stop(reason, None))? {
+            Admitted::Anonymously => permit_anonymous(route)
+                .map(Selected::Public)
+                .map_err(|Denial(reason)| stop(reason, None)),
+            Admitted::ToAuthenticate => {
+                let found = extract(facts.headers, facts.query, path.as_str(), &route.carriers, shapes);
+                let presented = found
+                    .map_err(|reason| stop(reason, None))?
+                    .ok_or_else(|| stop(Reason::CredentialMissing, None))?;
+                if !route.accept.contains(presented.kind) {
+                    return Err(stop(Reason::KindNotAccepted, Some(presented)));
+                }
+                let recall = self.authn.recall(&presented, client.address, now);
+                Ok(Selected::Recalled(presented, recall))
+            }
+        }
+    }
+
+    /// A refusal: counted, kept for the audit trail, and described for the door.
+    fn refuse(
+        &self,
+        stop: Stop<'_>,
+        headers: &HeaderMap,
+        client: EffectiveClient,
+        request_id: HeaderValue,
+        now: Now,
+    ) -> Refusal {
+        let Stop {
+            reason,
+            retry_after_secs,
+            route,
+            presented,
+            verified,
+        } = stop;
+        self.metrics.reject(reason);
+        let choice = route.as_ref().map_or(DialectChoice::Auto, |r| r.dialect);
+        let dialect = choose(choice, presented.as_ref(), headers);
+        let name = route.as_ref().map_or(&self.no_route, |r| &r.name);
+        let identity = verified.as_ref().map(Authenticated::identity);
+        self.audit.refused(
+            &RefusalEvent {
+                reason,
+                route: name,
+                client: client.address,
+                kind: presented.map(|p| p.kind),
+                request_id: request_id.to_str().unwrap_or_default(),
+                verified: identity.map(|i| (&i.principal, &i.credential)),
+            },
+            now,
+        );
+        Refusal {
+            reason,
+            presented: presented.map(|p| p.kind),
+            dialect,
+            request_id,
+            retry_after_secs,
+            route: Arc::clone(name),
+            required_scopes: route
+                .filter(|_| reason == Reason::ScopeMissing)
+                .map(|r| required_scopes(&r)),
+        }
+    }
+}
+
+fn encryption(scheme: Scheme) -> Encryption {
+    match scheme {
+        Scheme::Http => Encryption::None,
+        Scheme::Https => Encryption::Tls,
+    }
+}
+
+fn required_scopes(route: &RoutePolicy) -> Bytes {
+    let wanted = route.require_all_scopes.iter().chain(&route.require_any_scope);
+    Bytes::from(wanted.map(|s| s.as_str()).collect::<Vec<_>>().join(" "))
+}
