@@ -80,20 +80,20 @@ impl Connections {
             .acquire_timeout(READ_WITHIN)
             .idle_timeout(READER_IDLE)
             .max_lifetime(None)
-            .test_before_acquire(false)
+            .test_before_acquire(true)
             .connect_lazy_with(reading(path));
         Ok(Self { writer, readers })
     }
 
     /// Begins a change: waits for the writer, then for other processes.
     pub(super) async fn begin(&self) -> Result<Change> {
-        let mut conn = self.writer.acquire().await?;
-        if let Err(error) = sqlx::query("BEGIN IMMEDIATE").execute(&mut *conn).await {
-            // Whatever state the connection is in, a new one is clean.
-            conn.close_on_drop();
-            return Err(error.into());
-        }
-        Ok(Change { conn: Some(conn) })
+        // A change before BEGIN is sent: a caller that gives up while it waits must not hand a connection
+        // with an open transaction back to the queue. Should BEGIN fail, a new connection is clean.
+        let mut change = Change {
+            conn: Some(self.writer.acquire().await?),
+        };
+        sqlx::query("BEGIN IMMEDIATE").execute(change.conn()?).await?;
+        Ok(change)
     }
 
     /// Closes readers first, so that the writer is the last and writes the log back into the file.

@@ -4,6 +4,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
+use futures::FutureExt;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
 use tempfile::TempDir;
 
@@ -179,7 +180,7 @@ async fn a_second_server_is_refused_and_a_tool_is_welcome() {
     let written = tool.revoke(&end_of("x", 1), &act("a")).await.expect("revoked");
     assert_eq!(
         server.revocations_after(0, 10).await.expect("read"),
-        [written.clone()]
+        std::slice::from_ref(&written)
     );
     tool.close().await;
     let next = server.revoke(&end_of("y", 1), &act("a")).await.expect("revoked");
@@ -321,6 +322,24 @@ async fn a_change_that_is_given_up_halfway_leaves_nothing() {
         rows.iter().map(|r| r.entry.act.as_str()).collect::<Vec<_>>(),
         ["kept"]
     );
+}
+
+#[tokio::test]
+async fn a_change_given_up_while_it_begins_holds_no_lock() {
+    let (_home, path) = home();
+    let store = open(&path, OpenAs::Server).await;
+    let tool = open(&path, OpenAs::Tool).await;
+    for _ in 0..5 {
+        // Polled once: BEGIN is on its way when the caller goes.
+        assert!(store.connections.begin().now_or_never().is_none());
+        tool.append_events(&[act("tool")])
+            .await
+            .expect("another process writes");
+        store
+            .append_events(&[act("server")])
+            .await
+            .expect("and so does this one");
+    }
 }
 
 #[tokio::test]
