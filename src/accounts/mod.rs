@@ -38,7 +38,7 @@ pub use crate::store::{
 use crate::authn::Verifier;
 use crate::authn::kinds::{api_token, basic, jwt, sealed_device_token};
 use crate::authn::revocation::RevocationIndex;
-use crate::domain::clock::Clock;
+use crate::domain::clock::{Clock, UnixMillis};
 use crate::runtime::slow_pool::SlowPool;
 use crate::store::Store;
 use crate::telemetry::metrics::Metrics;
@@ -93,6 +93,11 @@ impl Accounts {
 
     fn store(&self) -> &dyn Store {
         self.parts.store.as_ref()
+    }
+
+    /// The present, as the use cases see it.
+    pub fn now(&self) -> UnixMillis {
+        self.parts.clock.now().wall
     }
 
     /// Our keys.

@@ -1,0 +1,324 @@
+//! What the management door and its clients say to each other, as JSON.
+//!
+//! Unknown fields in requests are refused: a misspelled limit must not become no limit. A secret stands in
+//! [`Created`] and nowhere else. Written and read by the door, and by the command line on the other side.
+
+use serde::{Deserialize, Serialize};
+
+/// A page of something.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Listing<T> {
+    /// The rows.
+    pub items: Vec<T>,
+    /// What to ask for next (`after`, for audit rows `before`), when there may be more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// A device to be registered.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CreateDevice {
+    /// What the device calls itself, such as its serial number. Unique.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identifier: Option<String>,
+    /// Its name for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+/// A user or service account to be made.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CreatePrincipal {
+    /// `user` or `service`.
+    pub kind: String,
+    /// Its login or account name. Unique per kind.
+    pub external_id: String,
+    /// Its name for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Its roles.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<String>,
+}
+
+/// A device, user or service account.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Principal {
+    /// Its id.
+    pub id: String,
+    /// `device`, `user` or `service`.
+    pub kind: String,
+    /// What outside systems call it.
+    pub external_id: Option<String>,
+    /// Its name for people.
+    pub name: String,
+    /// Its tenant.
+    pub tenant: Option<String>,
+    /// Its customer.
+    pub customer: Option<String>,
+    /// Its roles.
+    pub roles: Vec<String>,
+    /// Whether it may come in.
+    pub enabled: bool,
+    /// When it was made.
+    pub created_at: String,
+}
+
+/// A credential to be made. Which fields a kind takes is said in its documentation; others are refused.
+#[derive(Debug, Default, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CreateToken {
+    /// `api_token`, `device_token`, `sealed_device_token`, `jwt` or `basic`.
+    pub kind: String,
+    /// Name of a service account; it is made when there is none.
+    #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
+    /// Id of the principal it is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub principal: Option<String>,
+    /// Id or identifier of the device it is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
+    /// Its form, by kind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<String>,
+    /// Its name for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Its scopes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scopes: Vec<String>,
+    /// `full`, `read` or `write`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub permission: Option<String>,
+    /// Networks it may be used from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub networks: Vec<String>,
+    /// Whether it is refused over plain HTTP.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub https_only: bool,
+    /// When it ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<String>,
+    /// Its tenant (sealed device tokens).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
+    /// User name (basic).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// Password (basic); a random one is made when there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password: Option<Secret>,
+}
+
+/// A secret on the wire: it cannot be printed by accident.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(pub String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        zeroize::Zeroize::zeroize(&mut self.0);
+    }
+}
+
+/// A device's token to be replaced.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Regenerate {
+    /// Which one; needed when the device has several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+    /// The new one's form.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<String>,
+}
+
+/// A credential that was just made.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Created {
+    /// Its id, by which it is revoked.
+    pub id: String,
+    /// Which kind.
+    pub kind: String,
+    /// Whom it belongs to.
+    pub principal: String,
+    /// What its holder presents. In this answer only.
+    pub secret: Secret,
+    /// The public part it is found by; the user name of a basic credential.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub public_id: Option<String>,
+    /// When it ends.
+    pub expires_at: Option<String>,
+}
+
+/// A stored credential.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Token {
+    /// Its id.
+    pub id: String,
+    /// Which kind.
+    pub kind: String,
+    /// Whom it belongs to.
+    pub principal: String,
+    /// Its name for people.
+    pub name: String,
+    /// The public part it is found by.
+    pub public_id: Option<String>,
+    /// `active`, `revoked`, `expired` or `disabled`.
+    pub state: String,
+    /// Its scopes.
+    pub scopes: Vec<String>,
+    /// Its permission.
+    pub permission: String,
+    /// Networks it may be used from; empty: anywhere.
+    pub networks: Vec<String>,
+    /// Whether it is refused over plain HTTP.
+    pub https_only: bool,
+    /// When it ends.
+    pub expires_at: Option<String>,
+    /// When it was revoked.
+    pub revoked_at: Option<String>,
+    /// When it was made.
+    pub created_at: String,
+}
+
+/// A stored credential with whom it belongs to and how it was used.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct TokenDetails {
+    /// The credential.
+    #[serde(flatten)]
+    pub token: Token,
+    /// Whom it belongs to.
+    pub owner: Principal,
+    /// How it was used; absent: never.
+    pub usage: Option<Usage>,
+}
+
+/// How a credential was used.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Usage {
+    /// Requests.
+    pub count: u64,
+    /// First use.
+    pub first_used_at: String,
+    /// Last use.
+    pub last_used_at: String,
+    /// Recent addresses, most recent first.
+    pub recent_addresses: Vec<String>,
+}
+
+/// What to end: exactly one of these.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
+pub enum Revoke {
+    /// One credential, by its id.
+    Credential(String),
+    /// One credential, as it is presented.
+    Token(Secret),
+    /// Everything a principal holds.
+    Principal(String),
+    /// Everything a device holds, by its id or identifier.
+    Device(String),
+    /// Everything of a tenant.
+    Tenant(String),
+    /// Everything; the word is `everything`.
+    All(String),
+}
+
+/// What was ended.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Revoked {
+    /// Its number in the sequence of revocations.
+    pub seq: u64,
+    /// The id of what was ended.
+    pub target: String,
+    /// Whether that id is stored. What bears an id that is not stored (sealed tokens, JWTs) is refused
+    /// all the same.
+    pub stored: bool,
+}
+
+/// One of our keys, without its material.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Key {
+    /// Its id (`kid`).
+    pub id: String,
+    /// `device_token`, `lookup`, `jwt` or `assertion`.
+    pub purpose: String,
+    /// `current`, `previous` or `retired`.
+    pub state: String,
+    /// When it was made.
+    pub created_at: String,
+}
+
+/// How to rotate a key.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rotate {
+    /// Rotate the lookup key although that ends credentials that were not used since its last rotation.
+    #[serde(default)]
+    pub anyway: bool,
+}
+
+/// An audit row.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct AuditRow {
+    /// Its number.
+    pub seq: u64,
+    /// When it happened.
+    pub at: String,
+    /// Who did it.
+    pub actor: String,
+    /// What was done.
+    pub act: String,
+    /// What it was done to.
+    pub target: String,
+    /// From which address.
+    pub from: Option<String>,
+    /// More facts.
+    pub detail: serde_json::Value,
+    /// SHA-256 over the row before and this one.
+    pub digest: String,
+}
+
+/// Whether the audit trail is whole.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct AuditVerdict {
+    /// Number of the first row that does not fit; absent: all fit.
+    pub first_bad: Option<u64>,
+}
+
+/// What is running.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Version {
+    /// The program's version.
+    pub version: String,
+}
+
+/// What went wrong (RFC 9457), with a `message` that is never empty.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ProblemBody {
+    /// Always `about:blank`: the status says it.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The status in words.
+    pub title: String,
+    /// The status.
+    pub status: u16,
+    /// What was found, what was expected, what to do.
+    pub message: String,
+    /// A stable code, where the credential was the problem.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Which part of the request was wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+}
