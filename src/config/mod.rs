@@ -4,7 +4,24 @@
 //! `walk` holds it against the schema of the [`raw`] types; `resolve` makes [`Settings`] of it. Nobody
 //! else knows YAML or reads the environment for settings. Starts nothing, makes no file.
 
+mod complete;
+mod environment;
+mod load;
+mod print;
+pub mod problems;
 pub mod raw;
+mod resolve;
+mod schema;
 pub mod settings;
+mod tree;
+mod walk;
 
+#[cfg(test)]
+mod tests;
+
+pub use environment::{Environment, Flags};
+pub use load::{Loaded, load, load_text};
+pub use print::{public_routes, summary, yaml};
+pub use problems::{Problem, Problems};
+pub use schema::json_schema;
 pub use settings::Settings;

@@ -1,7 +1,7 @@
 //! The configuration as resolved: plain data, every default filled, every reference checked.
 //!
 //! Made by `resolve` from what was written; read by composition, which hands each room its part. Holds no
-//! serde type; secrets are [`SecretBytes`] and cannot be printed.
+//! serde type; secrets are [`SecretText`] or keys and cannot be printed.
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -9,10 +9,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::audit::{AuditSettings, UsageSettings};
+use crate::authn::cache::CacheSettings;
+use crate::authn::throttle::ThrottleSettings;
 use crate::authz::policy::RoutePolicy;
-use crate::domain::identity::PrincipalKind;
+use crate::crypto::{BcryptCost, KeyBytes};
+use crate::domain::identity::{PrincipalKind, WriteAccess};
 use crate::domain::net::NetworkSet;
-use crate::domain::secret::SecretBytes;
+use crate::domain::secret::SecretText;
+use crate::telemetry::logging::{LogFormat, LogLevel};
 
 /// Everything that was configured.
 #[derive(Debug, Clone)]
@@ -49,8 +54,8 @@ pub struct Settings {
     pub log: LogSettings,
     /// The audit trail.
     pub audit: AuditSettings,
-    /// How often usage is written.
-    pub usage_flush_interval: Duration,
+    /// Use of credentials.
+    pub usage: UsageSettings,
     /// The routes, in order; never empty.
     pub routes: Vec<Arc<RoutePolicy>>,
     /// What is allowed but should be known; printed at start.
@@ -85,6 +90,8 @@ pub struct ListenerSettings {
     pub max_head_fields: usize,
     /// How long a connection may be idle between requests.
     pub keep_alive_timeout: Duration,
+    /// How long a request body may stand still.
+    pub body_idle_timeout: Duration,
 }
 
 /// The admin door.
@@ -119,7 +126,7 @@ pub struct UpstreamSettings {
     pub connect_timeout: Duration,
     /// How long it may take to begin its answer.
     pub response_timeout: Duration,
-    /// How long bodies and idle connections may stand still.
+    /// How long an unused connection is kept.
     pub idle_timeout: Duration,
     /// Most idle connections kept per worker thread.
     pub max_idle_connections: usize,
@@ -130,25 +137,38 @@ pub struct UpstreamSettings {
 pub struct CredentialSettings {
     /// Sealed device tokens.
     pub sealed_device_token: SealedDeviceTokenSettings,
+    /// Form of new device tokens: `uuid`, `alphanumeric` or `prefixed`.
+    pub device_token_form: DeviceTokenForm,
     /// API tokens.
     pub api_token: ApiTokenSettings,
     /// JWT issuers.
     pub jwt_issuers: Vec<IssuerSettings>,
     /// bcrypt cost of passwords.
-    pub basic_bcrypt_cost: u32,
+    pub basic_bcrypt_cost: BcryptCost,
 }
 
 /// Sealed device tokens.
 #[derive(Debug, Clone)]
 pub struct SealedDeviceTokenSettings {
-    /// Key of tokens made elsewhere, exactly 32 bytes, when there is one.
-    pub key: Option<SecretBytes>,
+    /// Key of tokens made elsewhere, when there is one.
+    pub key: Option<KeyBytes>,
     /// How long issued tokens are good.
     pub lifetime: Duration,
     /// What the upstream is told about writing.
-    pub write_access: crate::domain::identity::WriteAccess,
+    pub write_access: WriteAccess,
     /// Shortest device identifier.
     pub min_identifier_length: usize,
+}
+
+/// Form of new device tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeviceTokenForm {
+    /// UUID version 4.
+    Uuid,
+    /// 20 letters and digits.
+    Alphanumeric,
+    /// `dwt_` and 32 letters and digits.
+    Prefixed,
 }
 
 /// API tokens.
@@ -161,7 +181,7 @@ pub struct ApiTokenSettings {
     /// Which digests a new token gets.
     pub digest: TokenDigest,
     /// bcrypt cost.
-    pub bcrypt_cost: u32,
+    pub bcrypt_cost: BcryptCost,
 }
 
 /// Whether 64 hexadecimal letters are taken for an API token.
@@ -201,8 +221,6 @@ pub struct IssuerSettings {
     pub waived: Vec<WaivedClaim>,
     /// How claims are read.
     pub profile: ClaimProfile,
-    /// What its subjects are.
-    pub principal: PrincipalKind,
 }
 
 /// Where an issuer's keys come from.
@@ -225,8 +243,8 @@ pub enum IssuerKeys {
     Jwks(String),
     /// A public key: its PEM text.
     Pem(String),
-    /// A shared secret, decoded.
-    Hmac(SecretBytes),
+    /// A shared secret in Base64, at least 32 bytes long.
+    Hmac(SecretText),
 }
 
 /// A claim that may be missing.
@@ -241,38 +259,42 @@ pub enum WaivedClaim {
 }
 
 /// How claims are read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum ClaimProfile {
-    /// RFC 7519 and RFC 9068.
-    Standard,
+    /// As we write them ourselves; with [`IssuerKeys::Own`] only.
+    Own,
+    /// RFC 7519 and RFC 9068, claims by name.
+    Standard(ClaimNames),
     /// ThingsBoard's.
     ThingsBoard,
 }
 
-/// What is remembered.
-#[derive(Debug, Clone)]
-pub struct CacheSettings {
-    /// How long a good credential is remembered.
-    pub positive_ttl: Duration,
-    /// How long a bad one is.
-    pub negative_ttl: Duration,
-    /// Memory for good ones.
-    pub max_bytes: u64,
-    /// Most bad ones.
-    pub negative_max_entries: u64,
+/// Which claims say what: `roles`, or `realm_access.roles` for a member of an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClaimNames {
+    /// The principal's id.
+    pub subject: String,
+    /// The tenant's id.
+    pub tenant: Option<String>,
+    /// The customer's id.
+    pub customer: Option<String>,
+    /// Roles.
+    pub roles: Option<String>,
+    /// Scopes: the first of these that is there.
+    pub scopes: Vec<String>,
+    /// What a token without any scope may do.
+    pub unscoped: Unscoped,
+    /// What the principals are.
+    pub principal: PrincipalKind,
 }
 
-/// The failed-credential throttle.
-#[derive(Debug, Clone)]
-pub struct ThrottleSettings {
-    /// Window in which failures count.
-    pub window: Duration,
-    /// Failures per window and address.
-    pub failures_per_address: u32,
-    /// Failures per window and public id.
-    pub failures_per_id: u32,
-    /// Most addresses and ids watched.
-    pub max_entries: usize,
+/// What a token without any scope may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unscoped {
+    /// Nothing that a scope is required for.
+    GrantsNothing,
+    /// Whatever its roles allow.
+    Unrestricted,
 }
 
 /// The bcrypt pool.
@@ -305,28 +327,10 @@ pub struct DrainSettings {
 }
 
 /// What is logged.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LogSettings {
     /// Least severe level.
-    pub level: tracing::level_filters::LevelFilter,
+    pub level: LogLevel,
     /// Form of the lines.
     pub format: LogFormat,
-}
-
-/// Form of log lines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
-    /// JSON lines.
-    Json,
-    /// Text for people.
-    Text,
-}
-
-/// The audit trail.
-#[derive(Debug, Clone)]
-pub struct AuditSettings {
-    /// Most refusals kept per second.
-    pub refusals_per_second: u32,
-    /// Most events that wait.
-    pub queue: usize,
 }

@@ -13,6 +13,8 @@ use super::values::{FetchUrl, Name, PrefixText, Secret, Span};
 pub struct Credentials {
     /// Sealed device tokens (`Authorization: Device …`).
     pub sealed_device_token: SealedDeviceToken,
+    /// Opaque device tokens.
+    pub device_token: DeviceToken,
     /// Prefixed API tokens.
     pub api_token: ApiToken,
     /// JSON Web Tokens.
@@ -32,6 +34,7 @@ pub struct SealedDeviceToken {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key_file: Option<PathBuf>,
     /// How long an issued token is good.
+    #[schemars(extend("x-least" = "1s", "x-most" = "3650d"))]
     pub lifetime: Span,
     /// Whether the upstream is told that such a device may write.
     pub write_access: bool,
@@ -52,6 +55,27 @@ impl Default for SealedDeviceToken {
     }
 }
 
+/// Opaque device tokens. Every form is accepted.
+#[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct DeviceToken {
+    /// Form of new tokens.
+    pub form: DeviceTokenForm,
+}
+
+/// Forms of device tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DeviceTokenForm {
+    /// UUID version 4, as TagoIO's.
+    #[default]
+    Uuid,
+    /// 20 letters and digits, as ThingsBoard's.
+    Alphanumeric,
+    /// `dwt_` and 32 letters and digits, which secret scanners recognize.
+    Prefixed,
+}
+
 /// Prefixed API tokens.
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -64,7 +88,7 @@ pub struct ApiToken {
     /// Which digests are stored of a new token.
     pub digest: DigestChoice,
     /// Cost of bcrypt.
-    #[schemars(range(min = 4, max = 16))]
+    #[schemars(range(min = 4, max = 14))]
     pub bcrypt_cost: u8,
 }
 
@@ -135,6 +159,7 @@ pub struct Issuer {
     #[schemars(length(max = 16))]
     pub algorithms: Vec<Algorithm>,
     /// How far clocks may differ, at most 30s.
+    #[schemars(extend("x-least" = "0s", "x-most" = "30s"))]
     pub leeway: Span,
     /// Claims that its tokens need not have.
     pub waive: Vec<Claim>,
@@ -142,11 +167,16 @@ pub struct Issuer {
     pub profile: Profile,
     /// What its subjects are.
     pub principal: SubjectKind,
+    /// Which claims say what, with the standard profile.
+    pub claims: Claims,
     /// How often the JWK Set is fetched.
+    #[schemars(extend("x-least" = "10s", "x-most" = "24h"))]
     pub refresh: Span,
     /// How long the last good set is used when fetching fails.
+    #[schemars(extend("x-least" = "1m", "x-most" = "30d"))]
     pub max_age: Span,
     /// Least time between two fetches that unknown key ids cause.
+    #[schemars(extend("x-least" = "1s", "x-most" = "1h"))]
     pub cooldown: Span,
 }
 
@@ -167,7 +197,8 @@ impl Default for Issuer {
             waive: Vec::new(),
             profile: Profile::default(),
             principal: SubjectKind::default(),
-            refresh: Span::from_secs(300),
+            claims: Claims::default(),
+            refresh: Span::from_secs(600),
             max_age: Span::from_secs(86_400),
             cooldown: Span::from_secs(30),
         }
@@ -244,7 +275,7 @@ pub enum Profile {
     /// RFC 7519, RFC 9068: `sub`, `scope`, `roles`.
     #[default]
     Standard,
-    /// ThingsBoard: `userId`, `scopes` as roles, `tenantId`, `customerId`.
+    /// ThingsBoard: `userId` or `sub`, `scopes` as roles, `tenantId`, `customerId`.
     Thingsboard,
 }
 
@@ -261,12 +292,62 @@ pub enum SubjectKind {
     Service,
 }
 
+/// Which claims say what: `roles`, or `realm_access.roles` for a member of an object.
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Claims {
+    /// The principal's id.
+    #[schemars(length(max = 255))]
+    pub subject: String,
+    /// The tenant's id. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 255))]
+    pub tenant: Option<String>,
+    /// The customer's id. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 255))]
+    pub customer: Option<String>,
+    /// Roles, a list or a text with spaces between. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 255))]
+    pub roles: Option<String>,
+    /// Scopes, a list or a text with spaces between: the first of these claims that is there.
+    #[schemars(length(max = 16))]
+    pub scopes: Vec<String>,
+    /// What a token without any scope may do.
+    pub unscoped: Unscoped,
+}
+
+impl Default for Claims {
+    fn default() -> Self {
+        Self {
+            subject: "sub".to_owned(),
+            tenant: None,
+            customer: None,
+            roles: None,
+            scopes: ["scope", "scp", "scopes"].map(str::to_owned).into(),
+            unscoped: Unscoped::default(),
+        }
+    }
+}
+
+/// What a token without any scope may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Unscoped {
+    /// Nothing that a scope is required for.
+    #[default]
+    GrantsNothing,
+    /// Whatever its roles allow.
+    Unrestricted,
+}
+
 /// User names and passwords.
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Basic {
     /// Cost of bcrypt.
-    #[schemars(range(min = 4, max = 16))]
+    #[schemars(range(min = 4, max = 14))]
     pub bcrypt_cost: u8,
 }
 

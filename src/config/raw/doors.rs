@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::values::{Address, AdminAddress, Name, Network, Size, Span, StoreUrl, UpstreamUrl};
+use super::values::{Address, AdminAddress, Name, Size, Span, StoreUrl, TrustedNetwork, UpstreamUrl};
 
 /// One address that the proxy listens on.
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
@@ -19,19 +19,25 @@ pub struct Listener {
     #[schemars(extend("x-required" = true))]
     pub address: Option<Address>,
     /// Peers whose `X-Forwarded-*` and `Forwarded` headers are believed. Empty: nobody.
-    pub trusted_proxies: Vec<Network>,
+    pub trusted_proxies: Vec<TrustedNetwork>,
     /// Most connections at once; more wait in the kernel's queue.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub max_connections: u32,
     /// How long a client may take to send a whole head.
+    #[schemars(extend("x-least" = "1ms", "x-most" = "10m"))]
     pub head_timeout: Span,
     /// Longest request head, request line included.
+    #[schemars(extend("x-least" = "1KiB", "x-most" = "1MiB"))]
     pub max_head_bytes: Size,
     /// Most header fields in a request head.
     #[schemars(range(min = 1, max = 1000))]
     pub max_head_fields: u16,
     /// How long a connection may be idle between requests.
+    #[schemars(extend("x-least" = "1ms", "x-most" = "24h"))]
     pub keep_alive_timeout: Span,
+    /// How long a request body may stand still.
+    #[schemars(extend("x-least" = "1ms", "x-most" = "24h"))]
+    pub body_idle_timeout: Span,
 }
 
 impl Default for Listener {
@@ -44,7 +50,8 @@ impl Default for Listener {
             head_timeout: Span::from_secs(10),
             max_head_bytes: Size(32 << 10),
             max_head_fields: 100,
-            keep_alive_timeout: Span::from_secs(60),
+            keep_alive_timeout: Span::from_secs(75),
+            body_idle_timeout: Span::from_secs(60),
         }
     }
 }
@@ -104,7 +111,7 @@ pub struct Upstream {
     /// How long it may take.
     pub timeouts: Timeouts,
     /// Most idle connections kept open, per worker thread.
-    #[schemars(range(min = 0, max = 10_000))]
+    #[schemars(range(min = 1, max = 10_000))]
     pub max_idle_connections: u32,
 }
 
@@ -123,19 +130,22 @@ impl Default for Upstream {
 #[serde(deny_unknown_fields, default)]
 pub struct Timeouts {
     /// To accept a connection; then 502.
+    #[schemars(extend("x-least" = "1ms", "x-most" = "10m"))]
     pub connect: Span,
     /// To begin its answer; then 504.
+    #[schemars(extend("x-least" = "1ms", "x-most" = "24h"))]
     pub response: Span,
-    /// Between two pieces of a body, and of an idle connection kept open.
+    /// How long an unused connection is kept; choose less than the upstream does.
+    #[schemars(extend("x-least" = "1ms", "x-most" = "24h"))]
     pub idle: Span,
 }
 
 impl Default for Timeouts {
     fn default() -> Self {
         Self {
-            connect: Span::from_secs(1),
+            connect: Span::from_secs(5),
             response: Span::from_secs(30),
-            idle: Span::from_secs(60),
+            idle: Span::from_secs(30),
         }
     }
 }

@@ -10,10 +10,13 @@ use super::values::{Size, Span};
 #[serde(deny_unknown_fields, default)]
 pub struct Cache {
     /// How long a good credential is remembered; never beyond its own expiry.
+    #[schemars(extend("x-least" = "1ms", "x-most" = "24h"))]
     pub positive_ttl: Span,
     /// How long a bad one is remembered.
+    #[schemars(extend("x-least" = "1ms", "x-most" = "5m"))]
     pub negative_ttl: Span,
     /// Memory for good ones.
+    #[schemars(extend("x-least" = "64KiB", "x-most" = "64GiB"))]
     pub max_bytes: Size,
     /// Most bad ones remembered.
     #[schemars(range(min = 1, max = 10_000_000))]
@@ -26,7 +29,7 @@ impl Default for Cache {
             positive_ttl: Span::from_secs(300),
             negative_ttl: Span::from_secs(2),
             max_bytes: Size(64 << 20),
-            negative_max_entries: 16_384,
+            negative_max_entries: 10_000,
         }
     }
 }
@@ -36,6 +39,7 @@ impl Default for Cache {
 #[serde(deny_unknown_fields, default)]
 pub struct Throttle {
     /// Length of the window in which failures count.
+    #[schemars(extend("x-least" = "1s", "x-most" = "24h"))]
     pub window: Span,
     /// Failures per window and client address (IPv6: per /64).
     #[schemars(range(min = 1, max = 1_000_000))]
@@ -52,9 +56,9 @@ impl Default for Throttle {
     fn default() -> Self {
         Self {
             window: Span::from_secs(60),
-            failures_per_address: 60,
-            failures_per_id: 20,
-            max_entries: 65_536,
+            failures_per_address: 100,
+            failures_per_id: 50,
+            max_entries: 100_000,
         }
     }
 }
@@ -86,12 +90,14 @@ impl Default for SlowHash {
 #[serde(deny_unknown_fields, default)]
 pub struct Revocation {
     /// How often the store is asked for news.
+    #[schemars(extend("x-least" = "10ms", "x-most" = "10s"))]
     pub poll_interval: Span,
     /// Most revocations kept one by one; beyond it everything older is voided at once.
     #[schemars(range(min = 1, max = 100_000_000))]
     pub max_entries: u32,
     /// How long cached verdicts are trusted without news, at least 1s. Default for SQLite: no bound.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-least" = "1s", "x-most" = "24h"))]
     pub max_staleness: Option<Span>,
 }
 
@@ -127,8 +133,10 @@ impl Default for Assertion {
 #[serde(deny_unknown_fields, default)]
 pub struct Drain {
     /// How long requests are still accepted after `/readyz` turned 503.
+    #[schemars(extend("x-least" = "0s", "x-most" = "10m"))]
     pub delay: Span,
     /// How long running requests may take after that.
+    #[schemars(extend("x-least" = "0s", "x-most" = "24h"))]
     pub timeout: Span,
 }
 
@@ -183,9 +191,12 @@ pub enum LogFormat {
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Audit {
-    /// Most refusals kept per second; 0 keeps none.
-    #[schemars(range(min = 0, max = 100_000))]
-    pub refusals_per_second: u32,
+    /// Refusals of one reason on one route that are kept at once; then `refusal_refill` rules.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub refusal_burst: u32,
+    /// Time after which one more refusal of a flooded reason and route is kept.
+    #[schemars(extend("x-least" = "1ms", "x-most" = "1h"))]
+    pub refusal_refill: Span,
     /// Most events that wait to be written; more are dropped and counted.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub queue: u32,
@@ -194,8 +205,9 @@ pub struct Audit {
 impl Default for Audit {
     fn default() -> Self {
         Self {
-            refusals_per_second: 10,
-            queue: 1024,
+            refusal_burst: 20,
+            refusal_refill: Span::from_secs(1),
+            queue: 4096,
         }
     }
 }
@@ -205,6 +217,7 @@ impl Default for Audit {
 #[serde(deny_unknown_fields, default)]
 pub struct Usage {
     /// How often it is written to the store.
+    #[schemars(extend("x-least" = "100ms", "x-most" = "1h"))]
     pub flush_interval: Span,
 }
 

@@ -71,6 +71,7 @@ pub struct Route {
     pub max_body: Option<Size>,
     /// How long the upstream may take to begin its answer. Default: the upstream's own.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-least" = "1ms", "x-most" = "24h"))]
     pub response_timeout: Option<Span>,
 }
 

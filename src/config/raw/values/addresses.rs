@@ -1,0 +1,210 @@
+//! Where something listens or is: addresses, networks, URLs, the store.
+
+use std::net::SocketAddr;
+
+use ipnet::IpNet;
+
+use super::TextValue;
+use crate::domain::net::{InvalidNetwork, parse_network};
+
+/// An IP address and a port to listen on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Address(pub SocketAddr);
+
+impl TextValue for Address {
+    const FORMAT: &'static str = "ip-and-port";
+    const EXPECTED: &'static str = "an IP address and a port such as 127.0.0.1:8080 or [::1]:8080";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        if let Ok(address) = text.parse() {
+            return Ok(Self(address));
+        }
+        let (host, port) = text.rsplit_once(':').unwrap_or((text, ""));
+        Err(match (host, port) {
+            (_, port) if port.parse::<u16>().is_err() => {
+                "add a port from 0 to 65535 after the address".to_owned()
+            }
+            ("localhost", port) => format!("write 127.0.0.1:{port}"),
+            ("" | "*", port) => {
+                format!("write 0.0.0.0:{port} for every IPv4 address, [::]:{port} for every address")
+            }
+            (host, port) if host.contains(':') => {
+                format!("put an IPv6 address into brackets: [{host}]:{port}")
+            }
+            _ => "write an IP address: names are not resolved for listening".to_owned(),
+        })
+    }
+
+    fn text(&self) -> String {
+        self.0.to_string()
+    }
+}
+
+/// Where the admin door listens besides its Unix socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AdminAddress {
+    /// Nowhere.
+    Off,
+    /// Here.
+    At(SocketAddr),
+}
+
+impl TextValue for AdminAddress {
+    const FORMAT: &'static str = "ip-and-port-or-off";
+    const EXPECTED: &'static str = "an IP address and a port such as 127.0.0.1:9901, or off";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "off" => Ok(Self::Off),
+            _ => Address::parse(text).map(|a| Self::At(a.0)),
+        }
+    }
+
+    fn text(&self) -> String {
+        match self {
+            Self::Off => "off".to_owned(),
+            Self::At(address) => address.to_string(),
+        }
+    }
+}
+
+/// An address or a network in CIDR form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Network(pub IpNet);
+
+impl TextValue for Network {
+    const FORMAT: &'static str = "network";
+    const EXPECTED: &'static str = "an address or a network such as 10.0.0.0/8 or 2001:db8::/32";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        parse_network(text).map(Self).map_err(|error| match error {
+            InvalidNetwork::HostBits(network) => {
+                format!("write {network}, if that is meant: bits are set beyond the prefix length")
+            }
+            InvalidNetwork::Syntax => {
+                "write an IP address, with / and a prefix length for a network".to_owned()
+            }
+        })
+    }
+
+    fn text(&self) -> String {
+        self.0.to_string()
+    }
+}
+
+/// A network of proxies that are believed. One that holds everybody is refused: any client could then claim
+/// any address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TrustedNetwork(pub IpNet);
+
+impl TextValue for TrustedNetwork {
+    const FORMAT: &'static str = "trusted-network";
+    const EXPECTED: &'static str = "an address or a network of your own proxies, such as 10.0.0.0/8";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let everybody = "name your proxies: if everybody were believed, any client could claim any address";
+        match Network::parse(text) {
+            Ok(Network(network)) if network.prefix_len() > 0 => Ok(Self(network)),
+            Err(remedy) if !text.ends_with("/0") => Err(remedy),
+            _ => Err(everybody.to_owned()),
+        }
+    }
+
+    fn text(&self) -> String {
+        self.0.to_string()
+    }
+}
+
+/// Where an upstream is: `http://host:port`, nothing else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpstreamUrl {
+    /// Host name or address, IPv6 in brackets, as written.
+    pub host: String,
+    /// Port; 80 when none is written.
+    pub port: u16,
+}
+
+impl TextValue for UpstreamUrl {
+    const FORMAT: &'static str = "upstream-url";
+    const EXPECTED: &'static str = "an address such as http://127.0.0.1:9000";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let Some(authority) = text.strip_prefix("http://") else {
+            return Err("begin with http://, which is the only scheme upstreams are spoken to in".to_owned());
+        };
+        let authority = authority.strip_suffix('/').unwrap_or(authority);
+        if authority.contains('@') {
+            return Err("remove the user name and password".to_owned());
+        }
+        if authority.contains(['/', '?', '#']) {
+            return Err("remove everything after the port: paths are forwarded as they come".to_owned());
+        }
+        let parsed: http::uri::Authority = authority
+            .parse()
+            .map_err(|_| "write a host name or an IP address and a port".to_owned())?;
+        if parsed.host().is_empty() || authority.ends_with(':') || parsed.port_u16() == Some(0) {
+            return Err("write a host name or an IP address and a port".to_owned());
+        }
+        Ok(Self {
+            host: parsed.host().to_ascii_lowercase(),
+            port: parsed.port_u16().unwrap_or(80),
+        })
+    }
+
+    fn text(&self) -> String {
+        format!("http://{}:{}", self.host, self.port)
+    }
+}
+
+/// Where something is fetched from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FetchUrl(pub String);
+
+impl TextValue for FetchUrl {
+    const FORMAT: &'static str = "fetch-url";
+    const EXPECTED: &'static str = "an address such as https://idp.example.com/jwks";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let uri: http::Uri = text
+            .parse()
+            .map_err(|_| "write a whole http:// or https:// address".to_owned())?;
+        let authority = uri.authority().map_or("", |a| a.as_str());
+        match uri.scheme_str() {
+            _ if authority.is_empty() => Err("write a whole http:// or https:// address".to_owned()),
+            _ if authority.contains('@') => Err("remove the user name and password".to_owned()),
+            Some("https" | "http") => Ok(Self(text.to_owned())),
+            _ => Err("begin with https:// or http://".to_owned()),
+        }
+    }
+
+    fn text(&self) -> String {
+        self.0.clone()
+    }
+}
+
+/// Which store: `sqlite:` and the path of its file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreUrl(pub String);
+
+impl TextValue for StoreUrl {
+    const FORMAT: &'static str = "store-url";
+    const EXPECTED: &'static str = "sqlite: and the path of a file, such as sqlite:data/doorward.db";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        match text.strip_prefix("sqlite:") {
+            None => Err("begin with sqlite:, the only store there is".to_owned()),
+            Some("" | ":memory:") => {
+                Err("name a file: a store in memory would forget revocations".to_owned())
+            }
+            Some(path) if path.starts_with("//") => {
+                Err(format!("write sqlite:{}", path.trim_start_matches("//")))
+            }
+            Some(path) if path.contains(['?', '#']) => Err("remove everything from ? or # on".to_owned()),
+            Some(path) => Ok(Self(path.to_owned())),
+        }
+    }
+
+    fn text(&self) -> String {
+        format!("sqlite:{}", self.0)
+    }
+}

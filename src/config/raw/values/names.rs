@@ -1,0 +1,219 @@
+//! Names that HTTP, policy or the file itself gives meaning: scopes, roles, methods, headers, paths, hosts.
+
+use super::TextValue;
+use crate::domain::scope::{Role, Scope};
+
+/// A name given in the file: of a listener, an upstream, an issuer, a route.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Name(pub String);
+
+impl TextValue for Name {
+    const FORMAT: &'static str = "name";
+    const EXPECTED: &'static str = "a name of 1 to 64 letters, digits, - and _";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let fits = text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
+        match text.len() {
+            1..=64 if fits => Ok(Self(text.to_owned())),
+            _ => Err("choose another name; it stands in metrics and logs".to_owned()),
+        }
+    }
+
+    fn text(&self) -> String {
+        self.0.clone()
+    }
+}
+
+/// A scope that a route requires.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScopeText(pub Scope);
+
+impl TextValue for ScopeText {
+    const FORMAT: &'static str = "scope";
+    const EXPECTED: &'static str = "a scope such as read or channel:12:write";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        Scope::parse(text)
+            .map(Self)
+            .map_err(|_| "use 1 to 128 visible ASCII characters without quotes and backslashes".to_owned())
+    }
+
+    fn text(&self) -> String {
+        self.0.as_str().to_owned()
+    }
+}
+
+/// A role that a route requires.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoleText(pub Role);
+
+impl TextValue for RoleText {
+    const FORMAT: &'static str = "role";
+    const EXPECTED: &'static str = "a role such as TENANT_ADMIN";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        Role::parse(text)
+            .map(Self)
+            .map_err(|_| "use 1 to 128 visible ASCII characters without quotes and backslashes".to_owned())
+    }
+
+    fn text(&self) -> String {
+        self.0.as_str().to_owned()
+    }
+}
+
+/// An HTTP method.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MethodText(pub http::Method);
+
+impl TextValue for MethodText {
+    const FORMAT: &'static str = "method";
+    const EXPECTED: &'static str = "an HTTP method such as GET or POST";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        if text.bytes().any(|b| b.is_ascii_lowercase()) {
+            return Err(format!(
+                "methods tell case apart: write {}",
+                text.to_ascii_uppercase()
+            ));
+        }
+        http::Method::from_bytes(text.as_bytes())
+            .map(Self)
+            .map_err(|_| "use the letters that RFC 9110 allows in a method".to_owned())
+    }
+
+    fn text(&self) -> String {
+        self.0.as_str().to_owned()
+    }
+}
+
+/// The name of a header that the upstream gets, or `off`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeaderText(pub Option<http::HeaderName>);
+
+impl TextValue for HeaderText {
+    const FORMAT: &'static str = "header-or-off";
+    const EXPECTED: &'static str = "a header name such as X-Auth-Subject, or off";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        if text == "off" {
+            return Ok(Self(None));
+        }
+        let name = http::HeaderName::from_bytes(text.as_bytes())
+            .map_err(|_| "use letters, digits and - only".to_owned())?;
+        if RESERVED_HEADERS.contains(&name.as_str()) || name.as_str().starts_with("x-forwarded-") {
+            return Err("choose another name: HTTP or Doorward itself gives this one its meaning".to_owned());
+        }
+        Ok(Self(Some(name)))
+    }
+
+    fn text(&self) -> String {
+        self.0
+            .as_ref()
+            .map_or_else(|| "off".to_owned(), |n| n.as_str().to_owned())
+    }
+}
+
+/// Names that carry framing, routing or credentials, and so never an identity.
+const RESERVED_HEADERS: [&str; 22] = [
+    "host",
+    "connection",
+    "content-length",
+    "content-type",
+    "content-encoding",
+    "transfer-encoding",
+    "te",
+    "trailer",
+    "upgrade",
+    "keep-alive",
+    "proxy-connection",
+    "expect",
+    "authorization",
+    "proxy-authorization",
+    "x-authorization",
+    "x-api-key",
+    "cookie",
+    "forwarded",
+    "via",
+    "x-request-id",
+    "traceparent",
+    "x-auth-assertion",
+];
+
+/// A path rule, as written: it is understood in `resolve::paths`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PathText(pub String);
+
+impl TextValue for PathText {
+    const FORMAT: &'static str = "path";
+    const EXPECTED: &'static str = "a path that begins with /";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            _ if !text.starts_with('/') => Err(format!("write /{text}")),
+            _ if text.len() > 2048 => Err("use at most 2048 characters".to_owned()),
+            _ => Ok(Self(text.to_owned())),
+        }
+    }
+
+    fn text(&self) -> String {
+        self.0.clone()
+    }
+}
+
+/// A host, or `*.` and a domain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostText(pub String);
+
+impl TextValue for HostText {
+    const FORMAT: &'static str = "host";
+    const EXPECTED: &'static str = "a host such as api.example.com or *.example.com, without a port";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let bare = text.strip_prefix("*.").unwrap_or(text);
+        let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
+        let bracketed = text
+            .strip_prefix('[')
+            .and_then(|t| t.strip_suffix(']'))
+            .is_some_and(|t| t.parse::<std::net::Ipv6Addr>().is_ok());
+        match bare {
+            _ if bracketed => Ok(Self(text.to_ascii_lowercase())),
+            _ if bare.contains(':') => Err("remove the port: rules hold for every port".to_owned()),
+            "" => Err("name a host".to_owned()),
+            _ if bare.len() > 253 || !bare.bytes().all(fits) || bare.contains("..") => {
+                Err("use letters, digits, - and . only (write other alphabets as xn--…)".to_owned())
+            }
+            _ => Ok(Self(text.trim_end_matches('.').to_ascii_lowercase())),
+        }
+    }
+
+    fn text(&self) -> String {
+        self.0.clone()
+    }
+}
+
+/// The prefix of an API token, without its `_`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PrefixText(pub String);
+
+impl TextValue for PrefixText {
+    const FORMAT: &'static str = "token-prefix";
+    const EXPECTED: &'static str = "a token prefix of 1 to 16 letters and digits such as dw";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            _ if text.ends_with('_') => Err(format!("write {}: the _ is added", text.trim_end_matches('_'))),
+            "dwd" | "dwt" => Err("choose another prefix: device tokens have this one".to_owned()),
+            _ if !(1..=16).contains(&text.len()) || !text.bytes().all(|b| b.is_ascii_alphanumeric()) => {
+                Err("use 1 to 16 letters and digits".to_owned())
+            }
+            _ => Ok(Self(text.to_owned())),
+        }
+    }
+
+    fn text(&self) -> String {
+        self.0.clone()
+    }
+}

@@ -1,0 +1,404 @@
+//! Settings of the credential kinds: keys, secrets, issuers.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use base64::Engine;
+use zeroize::Zeroizing;
+
+use super::super::problems::{Written, shown};
+use super::super::raw::credentials::{self as raw, Claim, Credentials, Issuer, Profile};
+use super::super::raw::values::Secret;
+use super::super::settings::{
+    ApiTokenSettings, ClaimNames, ClaimProfile, CredentialSettings, DeviceTokenForm, HexTokens, IssuerKeys,
+    IssuerSettings, SealedDeviceTokenSettings, TokenDigest, Unscoped, WaivedClaim,
+};
+use super::{Notes, chosen, secrets};
+use crate::crypto::keyring::{KeyTextError, parse_key_base64};
+use crate::crypto::{BcryptCost, KeyBytes};
+use crate::domain::identity::{PrincipalKind, WriteAccess};
+use crate::domain::secret::SecretText;
+
+/// Least length of a shared secret: that of the shortest HMAC's output (RFC 7518 section 3.2).
+const MIN_HMAC_BYTES: usize = 32;
+/// Least cost of bcrypt that is not warned about.
+const USUAL_BCRYPT_COST: u8 = 10;
+
+/// Resolves all kinds.
+pub(super) fn resolve(raw: &Credentials, notes: &mut Notes<'_>) -> CredentialSettings {
+    let sealed = &raw.sealed_device_token;
+    CredentialSettings {
+        sealed_device_token: SealedDeviceTokenSettings {
+            key: device_key(sealed, notes),
+            lifetime: sealed.lifetime.0,
+            write_access: if sealed.write_access {
+                WriteAccess::Granted
+            } else {
+                WriteAccess::Withheld
+            },
+            min_identifier_length: sealed.min_identifier_length.into(),
+        },
+        device_token_form: match raw.device_token.form {
+            raw::DeviceTokenForm::Uuid => DeviceTokenForm::Uuid,
+            raw::DeviceTokenForm::Alphanumeric => DeviceTokenForm::Alphanumeric,
+            raw::DeviceTokenForm::Prefixed => DeviceTokenForm::Prefixed,
+        },
+        api_token: ApiTokenSettings {
+            prefixes: prefixes(&raw.api_token, notes),
+            hex: if raw.api_token.accept_hex {
+                HexTokens::Accepted
+            } else {
+                HexTokens::Refused
+            },
+            digest: match raw.api_token.digest {
+                raw::DigestChoice::BcryptAndKeyed => TokenDigest::BcryptAndKeyed,
+                raw::DigestChoice::Keyed => TokenDigest::Keyed,
+            },
+            bcrypt_cost: cost(
+                "credentials.api_token.bcrypt_cost",
+                raw.api_token.bcrypt_cost,
+                notes,
+            ),
+        },
+        jwt_issuers: issuers(&raw.jwt.issuers, notes),
+        basic_bcrypt_cost: cost("credentials.basic.bcrypt_cost", raw.basic.bcrypt_cost, notes),
+    }
+}
+
+fn cost(key: &str, cost: u8, notes: &mut Notes<'_>) -> BcryptCost {
+    if cost < USUAL_BCRYPT_COST {
+        notes.warn(
+            key,
+            format!("a bcrypt cost of {cost} is quick to guess against; 12 is usual"),
+        );
+    }
+    // The schema has the same bounds.
+    BcryptCost::new(cost.into()).unwrap_or_default()
+}
+
+fn prefixes(raw: &raw::ApiToken, notes: &mut Notes<'_>) -> Vec<String> {
+    let mut out: Vec<String> = Vec::new();
+    for prefix in &raw.prefixes {
+        if out.contains(&prefix.0) {
+            let found = format!("{} for the second time", prefix.0);
+            let key = "credentials.api_token.prefixes";
+            notes.report.add(key, found, "each prefix once", "remove it");
+        }
+        out.push(prefix.0.clone());
+    }
+    out
+}
+
+/// A secret from its key or its file.
+fn secret(
+    key: &str,
+    value: Option<&Secret>,
+    file: Option<&std::path::PathBuf>,
+    notes: &mut Notes<'_>,
+) -> Option<SecretText> {
+    let file_key = format!("{key}_file");
+    match (value, file) {
+        (Some(_), Some(_)) => {
+            secrets::both(key, &file_key, notes);
+            None
+        }
+        (Some(secret), None) => Some(secret.0.clone()),
+        (None, Some(path)) => secrets::read(&file_key, path, notes),
+        (None, None) => None,
+    }
+}
+
+/// The key that was written, for problems with a secret that may come from either.
+fn written(key: &str, notes: &Notes<'_>) -> String {
+    let file = format!("{key}_file");
+    match notes.report.wrote(&file) {
+        Written::Yes => file,
+        Written::No => key.to_owned(),
+    }
+}
+
+fn device_key(raw: &raw::SealedDeviceToken, notes: &mut Notes<'_>) -> Option<KeyBytes> {
+    let key = "credentials.sealed_device_token.key";
+    let text = secret(key, raw.key.as_ref(), raw.key_file.as_ref(), notes)?;
+    match parse_key_base64(text.expose()) {
+        Ok(bytes) => Some(bytes),
+        Err(error) => {
+            let (found, remedy) = match error {
+                KeyTextError::NotBase64 => ("a text that is not Base64".to_owned(), String::new()),
+                KeyTextError::WrongLength { found: 34 } => (
+                    "Base64 of 34 bytes".to_owned(),
+                    "; the sample key of the NestJS document has 34 bytes and never was an AES-256 key"
+                        .to_owned(),
+                ),
+                KeyTextError::WrongLength { found } => (format!("Base64 of {found} bytes"), String::new()),
+            };
+            let remedy = format!("make a key with: openssl rand -base64 32{remedy}");
+            let at = written(key, notes);
+            notes.report.add(
+                &at,
+                found,
+                "Base64 of exactly 32 bytes: keys are never padded or cut",
+                remedy,
+            );
+            None
+        }
+    }
+}
+
+fn issuers(raw: &[Issuer], notes: &mut Notes<'_>) -> Vec<IssuerSettings> {
+    let mut names: HashMap<&str, usize> = HashMap::new();
+    let mut out = Vec::new();
+    for (i, issuer) in raw.iter().enumerate() {
+        let key = format!("credentials.jwt.issuers[{i}]");
+        if let Some(name) = &issuer.name
+            && let Some(first) = names.insert(&name.0, i)
+        {
+            let found = format!("{}, the name of issuers[{first}] too", name.0);
+            let expected = "a name of its own for each issuer";
+            notes
+                .report
+                .add(&format!("{key}.name"), found, expected, "choose another name");
+        }
+        judge_claims(&key, issuer, notes);
+        let keys = keys(&key, issuer, notes);
+        judge_algorithms(&key, issuer, keys.as_ref(), notes);
+        let (Some(name), Some(keys)) = (&issuer.name, keys) else {
+            continue;
+        };
+        out.push(IssuerSettings {
+            name: Arc::from(name.0.as_str()),
+            issuer: issuer.issuer.clone(),
+            audience: issuer.audience.clone(),
+            profile: match (&keys, issuer.profile) {
+                (IssuerKeys::Own, _) => ClaimProfile::Own,
+                (_, Profile::Thingsboard) => ClaimProfile::ThingsBoard,
+                (_, Profile::Standard) => ClaimProfile::Standard(claim_names(issuer)),
+            },
+            keys,
+            algorithms: issuer.algorithms.iter().map(|a| a.as_str()).collect(),
+            leeway: issuer.leeway.0,
+            waived: issuer
+                .waive
+                .iter()
+                .map(|claim| match claim {
+                    Claim::Iss => WaivedClaim::Issuer,
+                    Claim::Aud => WaivedClaim::Audience,
+                    Claim::Sub => WaivedClaim::Subject,
+                })
+                .collect(),
+        });
+    }
+    out
+}
+
+fn claim_names(issuer: &Issuer) -> ClaimNames {
+    let claims = &issuer.claims;
+    ClaimNames {
+        subject: claims.subject.clone(),
+        tenant: claims.tenant.clone(),
+        customer: claims.customer.clone(),
+        roles: claims.roles.clone(),
+        scopes: claims.scopes.clone(),
+        unscoped: match claims.unscoped {
+            raw::Unscoped::GrantsNothing => Unscoped::GrantsNothing,
+            raw::Unscoped::Unrestricted => Unscoped::Unrestricted,
+        },
+        principal: match issuer.principal {
+            raw::SubjectKind::User => PrincipalKind::User,
+            raw::SubjectKind::Device => PrincipalKind::Device,
+            raw::SubjectKind::Service => PrincipalKind::Service,
+        },
+    }
+}
+
+/// `iss`, `aud` and `sub` are required unless waived by name, and never both stated and waived.
+fn judge_claims(key: &str, issuer: &Issuer, notes: &mut Notes<'_>) {
+    let waives = |claim| issuer.waive.contains(&claim);
+    for (name, claim, stated, what) in [
+        (
+            "issuer",
+            Claim::Iss,
+            issuer.issuer.is_some(),
+            "the iss of its tokens",
+        ),
+        (
+            "audience",
+            Claim::Aud,
+            !issuer.audience.is_empty(),
+            "the aud of its tokens",
+        ),
+    ] {
+        let word = name.get(..3).unwrap_or(name);
+        match (stated, waives(claim)) {
+            (false, false) => notes.report.add(
+                &format!("{key}.{name}"),
+                "nothing",
+                what,
+                format!("state it, or write waive: [{word}] to take tokens whatever they say"),
+            ),
+            (true, true) => notes.report.add(
+                &format!("{key}.waive"),
+                format!("{word}, although {name} is stated"),
+                "one of the two",
+                "remove one of the two",
+            ),
+            _ => {}
+        }
+    }
+    let own_subject = issuer.profile == Profile::Standard && issuer.claims.subject == "sub";
+    if waives(Claim::Sub) && own_subject {
+        notes.report.add(
+            &format!("{key}.waive"),
+            "sub, from which the principal is taken",
+            "another claim to take the principal from",
+            "name it in claims.subject, or do not waive sub",
+        );
+    }
+    let unused: &[&'static str] = match (issuer.keys, issuer.profile) {
+        (Some(_), _) => &["profile", "claims", "principal", "waive"],
+        (None, Profile::Thingsboard) => &["claims", "principal"],
+        (None, Profile::Standard) => &[],
+    };
+    without_effect(key, issuer, unused, notes);
+}
+
+/// Refuses what would not act with the profile or the keys of an issuer.
+fn without_effect(key: &str, issuer: &Issuer, names: &[&'static str], notes: &mut Notes<'_>) {
+    for name in chosen(issuer, &Issuer::default(), names) {
+        let expected = "only keys that act with these keys and this profile";
+        notes.report.add(
+            &format!("{key}.{name}"),
+            "a setting without effect here",
+            expected,
+            "remove it",
+        );
+    }
+}
+
+fn keys(key: &str, issuer: &Issuer, notes: &mut Notes<'_>) -> Option<IssuerKeys> {
+    let path = |name: &str| format!("{key}.{name}");
+    let sources = [
+        "keys",
+        "jwks_url",
+        "jwks_file",
+        "pem_file",
+        "hmac_secret",
+        "hmac_secret_file",
+    ];
+    let stated: Vec<&str> = sources
+        .into_iter()
+        .filter(|name| notes.report.wrote(&path(name)) == Written::Yes)
+        .collect();
+    if stated.len() != 1 {
+        let found = if stated.is_empty() {
+            "nothing".to_owned()
+        } else {
+            stated.join(" and ")
+        };
+        let expected = format!("one of {}", sources.join(", "));
+        notes.report.add(
+            &path(stated.last().unwrap_or(&"keys")),
+            found,
+            expected,
+            "state where its keys come from",
+        );
+        return None;
+    }
+    if stated != ["jwks_url"] {
+        without_effect(key, issuer, &["refresh", "max_age", "cooldown"], notes);
+    }
+    if issuer.keys.is_some() {
+        return Some(IssuerKeys::Own);
+    }
+    if let Some(url) = &issuer.jwks_url {
+        if url.0.starts_with("http://") {
+            let text = "keys are fetched over plain HTTP: whoever stands between can replace them";
+            notes.warn(&path("jwks_url"), text);
+        }
+        return Some(IssuerKeys::JwksUrl {
+            url: url.0.clone(),
+            refresh: issuer.refresh.0,
+            max_age: issuer.max_age.0,
+            cooldown: issuer.cooldown.0,
+        });
+    }
+    if let Some(file) = &issuer.jwks_file {
+        let text = secrets::read_public(&path("jwks_file"), file, notes)?;
+        if serde_json::from_str::<serde_json::Value>(&text)
+            .ok()
+            .and_then(|j| j.get("keys").cloned())
+            .is_none()
+        {
+            let found = format!("another content of {}", file.display());
+            let expected = "a JWK Set: {\"keys\": […]} (RFC 7517 section 5)";
+            notes.report.add(
+                &path("jwks_file"),
+                found,
+                expected,
+                "check that this is the right file",
+            );
+        }
+        return Some(IssuerKeys::Jwks(text));
+    }
+    if let Some(file) = &issuer.pem_file {
+        let text = secrets::read_public(&path("pem_file"), file, notes)?;
+        if text.contains("PRIVATE KEY") {
+            let expected = "a public key";
+            let remedy =
+                "write only the public key there (openssl pkey -pubout), and keep the private one elsewhere";
+            notes
+                .report
+                .add(&path("pem_file"), "a private key", expected, remedy);
+        } else if !text.contains("-----BEGIN ") {
+            let found = format!("another content of {}", file.display());
+            notes.report.add(
+                &path("pem_file"),
+                found,
+                "a public key as PEM",
+                "check that this is the right file",
+            );
+        }
+        return Some(IssuerKeys::Pem(text));
+    }
+    let file = issuer.hmac_secret_file.as_ref();
+    let text = secret(&path("hmac_secret"), issuer.hmac_secret.as_ref(), file, notes)?;
+    judge_hmac(&path("hmac_secret"), &text, notes);
+    Some(IssuerKeys::Hmac(text))
+}
+
+fn judge_hmac(key: &str, text: &SecretText, notes: &mut Notes<'_>) {
+    let decoded = base64::engine::general_purpose::STANDARD
+        .decode(text.expose().trim())
+        .map(Zeroizing::new);
+    let found = match decoded {
+        Ok(bytes) if bytes.len() >= MIN_HMAC_BYTES => return,
+        Ok(bytes) => format!("Base64 of {} bytes", bytes.len()),
+        Err(_) => "a text that is not Base64".to_owned(),
+    };
+    let key = written(key, notes);
+    let expected = "Base64 of a shared secret of at least 32 bytes (64 for HS512)";
+    notes.report.add(
+        &key,
+        found,
+        expected,
+        "make one with: openssl rand -base64 64, and set it at the issuer too",
+    );
+}
+
+/// A public key is never taken for a shared secret, nor the other way round.
+fn judge_algorithms(key: &str, issuer: &Issuer, keys: Option<&IssuerKeys>, notes: &mut Notes<'_>) {
+    let Some(keys) = keys else {
+        return;
+    };
+    for algorithm in &issuer.algorithms {
+        let expected = match (keys, algorithm.is_hmac()) {
+            (IssuerKeys::Hmac(_), false) => "HS256, HS384 or HS512 with a shared secret",
+            (IssuerKeys::Hmac(_), true) | (_, false) => continue,
+            (_, true) => "an algorithm with a public key, such as RS256, ES256 or EdDSA",
+        };
+        let found = shown(algorithm.as_str());
+        notes
+            .report
+            .add(&format!("{key}.algorithms"), found, expected, "remove it");
+    }
+}

@@ -1,0 +1,128 @@
+//! Bad configurations, and how they are told. One snapshot each.
+
+use super::{BASE, bad, read, route};
+use crate::config::{Environment, Flags, load, load_text};
+
+/// The sample key of the NestJS document.
+const KEY_OF_34_BYTES: &str = "dGVzdC1rZXktMzItYnl0ZXMtZm9yLWRldmljZS10b2tlbg==";
+
+#[test]
+fn an_unknown_key_is_told_with_its_line_and_the_likely_meaning() {
+    insta::assert_snapshot!(bad(
+        "version: 1\nlisteners:\n  - name: public\n    adress: 0.0.0.0:8080\nupstreams:\n  api: { url: http://a:1, tls: {} }\nroutes:\n  - { path: /, upstream: api }\n"
+    ));
+}
+
+#[test]
+fn everything_is_told_at_once_in_the_order_of_the_file() {
+    insta::assert_snapshot!(bad(
+        "version: 2\nworkers: many\nlisteners:\n  - { name: a b, address: localhost:80, head_timeout: 10, max_head_bytes: 2MiB }\nadmin: 9901\nupstreams:\n  api: { url: https://a }\n  web: { url: http://user:hunter2@b }\ncache:\n  positive_ttl: 5 minutes\n  positive_ttl: 5m\n  \"bad\\nkey\": 1\nlog: { level: verbose, format: jsn }\nroutes:\n  - { path: api, upstream: apj, methods: [get, PO ST], allow_from: [10.2.0.0/8, nowhere] }\n  - { path: /a/../b, upstream: api }\n  - { path: '/b/{x', upstream: api, accept: jwt }\n"
+    ));
+}
+
+#[test]
+fn a_device_key_of_34_bytes_is_refused_with_that_explanation() {
+    let text = format!(
+        "{}credentials: {{ sealed_device_token: {{ key: {KEY_OF_34_BYTES} }} }}\n",
+        route("path: /, upstream: api")
+    );
+    insta::assert_snapshot!(bad(&text));
+    let environment = Environment::of([("DEVICE_TOKEN_MASTER_KEY", KEY_OF_34_BYTES)]);
+    let problems =
+        load_text("doorward.yaml", &route("path: /, upstream: api"), &environment).expect_err("refused");
+    insta::assert_snapshot!(problems.to_string());
+}
+
+#[test]
+fn an_empty_file_lacks_what_is_required() {
+    insta::assert_snapshot!(bad(""));
+}
+
+#[test]
+fn a_text_that_is_no_yaml_is_told_with_its_line() {
+    insta::assert_snapshot!(bad("version: 1\nroutes:\n  - path: /\n   upstream: [api\n"));
+}
+
+#[test]
+fn everybody_is_no_trusted_proxy() {
+    insta::assert_snapshot!(bad(&format!(
+        "{}listeners:\n  - {{ name: a, address: '0.0.0.0:1', trusted_proxies: [0.0.0.0/0, '::/0', 10.2.0.0/0, '::ffff:0.0.0.0/96', 10.0.0.1/24] }}\n",
+        route("path: /, upstream: api")
+    )));
+}
+
+#[test]
+fn names_and_addresses_are_unique() {
+    insta::assert_snapshot!(bad(&format!(
+        "{BASE}listeners:\n  - {{ name: a, address: 127.0.0.1:80 }}\n  - {{ name: a, address: 0.0.0.0:80 }}\n  - {{ name: b, address: 127.0.0.1:9902 }}\nroutes:\n  - {{ name: x, path: /a, upstream: api }}\n  - {{ name: x, path: /, upstream: api }}\ncredentials:\n  api_token: {{ prefixes: [dw, hc, dw] }}\n  jwt:\n    issuers:\n      - {{ name: i, issuer: a, audience: [b], keys: own }}\n      - {{ name: i, issuer: a, audience: [b], keys: own }}\n"
+    )));
+}
+
+#[test]
+fn an_issuer_states_its_claims_and_one_source_of_keys() {
+    insta::assert_snapshot!(bad(&format!(
+        "{}credentials:\n  jwt:\n    issuers:\n      - {{ name: a }}\n      - {{ name: b, issuer: x, audience: [y], keys: own, jwks_url: 'https://x/jwks' }}\n      - {{ name: c, issuer: x, audience: [y], jwks_url: 'https://x/jwks', algorithms: [RS256, HS256], leeway: 31s, waive: [iss] }}\n      - {{ name: d, issuer: x, audience: [y], hmac_secret: aHVudGVyMg==, algorithms: [none, ES256] }}\n      - {{ name: e, issuer: x, audience: [y], keys: own, profile: thingsboard, refresh: 1m }}\n",
+        route("path: /, upstream: api")
+    )));
+}
+
+#[test]
+fn a_key_that_would_have_no_effect_is_refused() {
+    insta::assert_snapshot!(bad(&format!(
+        "{BASE}routes:\n  - {{ path: '/p/{{id}}', access: public, upstream: api, accept: [jwt], require: {{ roles: [A] }} }}\n  - {{ path: /d/, access: deny, upstream: api }}\n  - {{ path: /a/, upstream: api, accept: [] }}\n  - {{ path: /h/, upstream: api, headers: {{ subject: X-Auth-Tenant, roles: Authorization }} }}\n  - {{ path: / }}\n"
+    )));
+}
+
+#[test]
+fn what_is_not_built_does_not_parse() {
+    for (keys, why) in [
+        ("tls: {}", "there is no TLS yet"),
+        ("limits: {}", "there are no limits yet"),
+        (
+            "store: { url: 'postgres://u:p@h/d' }",
+            "there is no PostgreSQL yet",
+        ),
+        ("store: { url: 'redis://h' }", "there is no Redis yet"),
+        ("reload: true", "there is no reload yet"),
+    ] {
+        let problems = bad(&format!("{}{keys}\n", route("path: /, upstream: api")));
+        assert!(!problems.contains("u:p@h"), "{why}: {problems}");
+    }
+    for keys in [
+        "report_only: true",
+        "access: browser",
+        "limits: []",
+        "accept: [remote]",
+        "accept: [client_certificate]",
+    ] {
+        bad(&route(&format!("path: /, upstream: api, {keys}")));
+    }
+}
+
+#[test]
+fn the_environment_and_flags_are_held_to_the_same_rules() {
+    let environment = Environment::of([
+        ("DOORWARD_LOG__LEVEL", "loud"),
+        ("DOORWARD_LOG__LEVLE", "info"),
+        ("DOORWARD_STATUS_ADDRESS", "127.0.0.1:1"),
+        ("DOORWARD_STATUS__ADDRESS", "127.0.0.1:2"),
+        ("DOORWARD_SERVICE_HOST", "10.0.0.1"),
+    ]);
+    let flags = Flags {
+        upstream: Some("127.0.0.1:9000".to_owned()),
+        listen: Some("8080".to_owned()),
+        ..Flags::default()
+    };
+    insta::assert_snapshot!(load(&flags, &environment).expect_err("refused").to_string());
+    insta::assert_snapshot!(
+        load(&Flags::default(), &Environment::default())
+            .expect_err("refused")
+            .to_string()
+    );
+}
+
+#[test]
+fn problems_are_told_to_programs_too() {
+    let problems = read(&route("path: /, upstream: apy")).expect_err("refused");
+    insta::assert_json_snapshot!(problems.to_json());
+}
