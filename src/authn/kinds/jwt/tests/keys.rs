@@ -75,7 +75,7 @@ async fn a_public_key_never_serves_as_a_secret() {
     let payload = claims(|_| ()).to_string();
     let (_, jwk, text) = rsa(KeySize::Rsa2048);
     let key = Ed::new();
-    let set = jwks(&[jwk.clone()]);
+    let set = jwks(std::slice::from_ref(&jwk));
     let issuers = [
         corp(KeySource::Jwks(set.clone())),
         corp(KeySource::Pem(text.clone())),
@@ -114,11 +114,11 @@ async fn a_token_cannot_choose_the_algorithm() {
     let lies = rs256(&pair, r#"{"alg":"RS512","kid":"k1"}"#, &payload);
     let mut named = jwk.clone();
     named["alg"] = json!("PS256");
-    let mut narrowed = corp(KeySource::Jwks(jwks(&[jwk.clone()])));
+    let mut narrowed = corp(KeySource::Jwks(jwks(std::slice::from_ref(&jwk))));
     narrowed.algorithms = Some(AlgorithmSet::NONE.with(Algorithm::Rs512));
     for (issuer, token, expected, why) in [
         (
-            corp(KeySource::Jwks(jwks(&[jwk.clone()]))),
+            corp(KeySource::Jwks(jwks(std::slice::from_ref(&jwk)))),
             &good,
             None,
             "as it should be",
@@ -207,7 +207,7 @@ fn unfit_keys_are_refused() {
         (json!({"crv": "Ed25519", "x": b64(ed.public())}), "no type"),
         (json!("key"), "no object"),
     ] {
-        let alone = KeySet::jwks(jwks(&[jwk.clone()]).as_bytes());
+        let alone = KeySet::jwks(jwks(std::slice::from_ref(&jwk)).as_bytes());
         assert!(matches!(alone, Err(KeyProblem::NoUsableKey(_))), "{why}");
         // Beside a good key it is passed over, and adds nothing.
         let set = KeySet::jwks(jwks(&[jwk, ed.jwk("k1")]).as_bytes()).expect("one good key");

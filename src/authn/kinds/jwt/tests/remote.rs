@@ -183,14 +183,20 @@ async fn the_last_good_set_is_kept_to_a_stated_bound_and_no_longer() {
     let verifier = server.verifier(&clock);
     loaded(&verifier, manual.now()).await;
     let token = lasting(&key);
-    let too_large = format!("{{\"keys\":[],\"pad\":\"{}\"}}", "p".repeat(300 * 1024));
+    // Wherever there is a body, it would be a good set with the key `x`, were it taken.
+    let other = || jwks(&[key.jwk("x")]);
+    let too_large = format!("{}{}", other(), " ".repeat(256 * 1024));
+    let too_many: Vec<_> = (0..101)
+        .map(|i| key.jwk(&if i == 0 { "x".to_owned() } else { i.to_string() }))
+        .collect();
     for (status, body, why) in [
-        (StatusCode::INTERNAL_SERVER_ERROR, "oops".to_owned(), "an error"),
+        (StatusCode::INTERNAL_SERVER_ERROR, other(), "an error"),
         (StatusCode::OK, "<html>".to_owned(), "a page"),
         (StatusCode::OK, jwks(&[]), "an empty set"),
         (StatusCode::OK, too_large, "a document over the bound"),
-        (StatusCode::FOUND, String::new(), "a redirect"),
-        (StatusCode::NO_CONTENT, String::new(), "nothing"),
+        (StatusCode::OK, jwks(&too_many), "too many keys"),
+        (StatusCode::FOUND, other(), "a redirect"),
+        (StatusCode::PARTIAL_CONTENT, other(), "a part"),
     ] {
         server.answers(status, body);
         manual.advance(Duration::from_secs(60));
@@ -209,9 +215,9 @@ async fn the_last_good_set_is_kept_to_a_stated_bound_and_no_longer() {
     let age = verifier.jwks_ages(manual.now());
     assert_eq!(
         age.first().and_then(|(_, age)| *age),
-        Some(Duration::from_secs(360))
+        Some(Duration::from_secs(420))
     );
-    manual.advance(Duration::from_secs(24 * 3600 - 360));
+    manual.advance(Duration::from_secs(24 * 3600 - 420));
     assert_eq!(reason(&verifier, &token, &manual).await, None, "on the bound");
     manual.advance(Duration::from_millis(1));
     assert_eq!(
