@@ -152,6 +152,18 @@ mod tests {
     }
 
     #[test]
+    fn a_rate_per_second_is_kept_per_reason_and_route() {
+        let clock = ManualClock::at(UnixMillis(0));
+        let sampler = Sampler::new(&AuditSettings::keeping(10, 100));
+        let mut total = 0;
+        for _ in 0..100 {
+            total += kept(&sampler, Reason::CredentialInvalid, "a", &clock, 100);
+            clock.advance(Duration::from_millis(100));
+        }
+        assert_eq!(total, 10 + 99, "the burst, then ten in each second");
+    }
+
+    #[test]
     fn half_seconds_add_up() {
         let clock = ManualClock::at(UnixMillis(0));
         let sampler = sampler(1);

@@ -19,6 +19,19 @@ pub struct AuditSettings {
     pub refill: Duration,
 }
 
+impl AuditSettings {
+    /// Keeps so many refusals per second of one reason on one route, and queues so many events.
+    pub fn keeping(refusals_per_second: u32, queue_length: usize) -> Self {
+        let per_second = refusals_per_second.max(1);
+        Self {
+            queue_length,
+            burst: per_second,
+            refill: Duration::from_secs(1) / per_second,
+            ..Self::default()
+        }
+    }
+}
+
 impl Default for AuditSettings {
     fn default() -> Self {
         Self {

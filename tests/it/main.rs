@@ -1,4 +1,15 @@
 //! One integration-test binary.
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, and helpers of tests are tests"
+)]
 
+/// The rules of the house, held over `src`.
 mod architecture;
+/// The metrics, as promtool and the documentation see them.
 mod metrics;

@@ -131,3 +131,24 @@ fn the_allow_list_is_sorted_and_level_names_parse() {
     }
     assert_eq!(LogLevel::parse("verbose"), None);
 }
+
+#[test]
+fn a_panic_is_counted_and_its_place_logged_but_not_its_message() {
+    let metrics = Arc::new(Metrics::new().expect("metrics"));
+    let before = std::panic::take_hook();
+    hook_panics(metrics.clone());
+    let lines = logged(LogFormat::Json, LogLevel::Info, |_| {
+        let panicked = std::panic::catch_unwind(|| panic!("it was marked-secret"));
+        assert!(panicked.is_err());
+    });
+    std::panic::set_hook(before);
+    // At least: another test of this process may panic meanwhile.
+    assert!(metrics.panics.get() >= 1);
+    assert_eq!(lines.len(), 1);
+    assert!(!lines[0].contains("marked-secret"), "{}", lines[0]);
+    let place = parsed(&lines)[0]["location"].clone();
+    assert!(
+        place.as_str().is_some_and(|l| l.contains("logging/tests.rs:")),
+        "{place}"
+    );
+}
