@@ -13,6 +13,7 @@ use bytes::{Buf, Bytes};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use super::observe::Observed;
 use super::pool::Lease;
 use super::screen::Busy;
 use crate::runtime::deadlines::Deadline;
@@ -108,8 +109,8 @@ impl HttpBody for RequestBody {
 #[derive(Debug)]
 pub struct Body {
     source: Source,
-    /// Keeps the connection from counting as idle until the answer is out.
-    _busy: Option<Busy>,
+    /// Dropped when the answer is out: the connection is idle from then on, and the request is counted.
+    tail: Option<(Busy, Observed)>,
 }
 
 #[derive(Debug)]
@@ -135,7 +136,7 @@ impl Body {
             true => Source::Empty,
             false => Source::Full(bytes),
         };
-        Self { source, _busy: None }
+        Self { source, tail: None }
     }
 
     /// The upstream's, whose connection goes back to the pool at its end.
@@ -144,7 +145,7 @@ impl Body {
             lease.give_back();
             return Self {
                 source: Source::Empty,
-                _busy: None,
+                tail: None,
             };
         }
         Self {
@@ -155,13 +156,13 @@ impl Body {
                 idle_timeout,
                 waits: false,
             }),
-            _busy: None,
+            tail: None,
         }
     }
 
-    /// The same body, keeping the connection busy until it is out.
-    pub fn keeping_busy(mut self, busy: Busy) -> Self {
-        self._busy = Some(busy);
+    /// The same body, with what is to be done once it is out.
+    pub fn ending_with(mut self, busy: Busy, observed: Observed) -> Self {
+        self.tail = Some((busy, observed));
         self
     }
 }

@@ -6,7 +6,16 @@
 //! called without the gate's `Forwarding` in hand. HTTP/1.1 and 1.0; nothing here decides who may do what.
 
 pub mod body;
-pub mod hop_by_hop;
+mod connection;
+pub mod decide;
+mod forward;
+pub mod observe;
 pub mod pool;
 pub mod screen;
+pub mod service;
 pub mod settings;
+mod unread;
+
+pub use decide::Decide;
+pub use service::{Engine, EngineParts};
+pub use settings::{ConnectionSettings, ListenerProfile, UpstreamAddress, UpstreamSettings};

@@ -6,6 +6,21 @@ use std::time::Duration;
 use http::HeaderValue;
 
 use super::screen::is_host;
+use crate::domain::net::NetworkSet;
+use crate::gate::Scheme;
+
+/// What a listener says about the connections it accepts.
+#[derive(Debug, Clone)]
+pub struct ListenerProfile {
+    /// The listener's name.
+    pub name: Arc<str>,
+    /// Peers whose forwarded headers are believed.
+    pub trusted_proxies: NetworkSet,
+    /// How requests reach the listener.
+    pub scheme: Scheme,
+    /// Bounds of each connection.
+    pub connection: ConnectionSettings,
+}
 
 /// Bounds of one client connection.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -129,7 +129,8 @@ fn set_forwarded(headers: &mut HeaderMap, client: ClientIp, scheme: Scheme) {
 }
 
 /// Fields between two neighbors only (RFC 9110 section 7.6.1), beside what `Connection` names.
-const HOP_BY_HOP: [HeaderName; 8] = [
+const HOP_BY_HOP: [HeaderName; 9] = [
+    HeaderName::from_static("http2-settings"),
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
     http::header::PROXY_AUTHENTICATE,

@@ -1,0 +1,92 @@
+//! One client connection: the screen, hyper above it, the service, and a gentle end.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+
+use super::decide::Decide;
+use super::screen::Screen;
+use super::service::{Client, Engine};
+use super::settings::ListenerProfile;
+use crate::domain::net::PeerAddr;
+use crate::runtime::drain::Stage;
+use crate::runtime::workers::{Accepted, Serve};
+
+/// Longest time and most bytes that a client may go on sending after its last answer.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_MAX_BYTES: u64 = 256 * 1024;
+
+impl<D: Decide> Serve for Engine<D> {
+    type Listener = ListenerProfile;
+
+    async fn serve(self: Rc<Self>, accepted: Accepted<ListenerProfile>) {
+        self.drive(accepted.stream, accepted.peer, accepted.listener)
+            .await;
+    }
+}
+
+impl<D: Decide> Engine<D> {
+    /// Serves a connection to its end.
+    pub async fn drive<S>(self: Rc<Self>, stream: S, peer: PeerAddr, listener: Arc<ListenerProfile>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + 'static,
+    {
+        let screen = Screen::new(stream, &listener.connection, &self.deadlines);
+        let client = Rc::new(Client {
+            peer,
+            line: screen.line().clone(),
+            exchange: Rc::new(self.deadlines.register()),
+            lingers: Cell::new(false),
+            listener,
+        });
+        let (engine, for_service) = (self.clone(), client.clone());
+        let service = service_fn(move |request| engine.clone().answer(for_service.clone(), request));
+        // hyper's own head clock stays off: the screen has one that answers. No half-close: the end of a
+        // client's input means that it left, and its request to the upstream is given up.
+        let mut connection = http1::Builder::new()
+            .header_read_timeout(None)
+            .max_headers(client.listener.connection.head_max_fields.max(REFUSED_FIELDS))
+            .serve_connection(TokioIo::new(screen), service);
+
+        let mut ended = std::pin::pin!(self.drain.reached(Stage::Ended));
+        let (mut registered, mut told) = (false, false);
+        let outcome = std::future::poll_fn(|cx| {
+            // The drain's own waiting list is locked once per connection; the stage is read per poll.
+            if !std::mem::replace(&mut registered, true) {
+                let _ = ended.as_mut().poll(cx);
+            }
+            if !told && self.drain.stage() >= Stage::Ended {
+                told = true;
+                Pin::new(&mut connection).graceful_shutdown();
+            }
+            Pin::new(&mut connection).poll(cx)
+        })
+        .await;
+        if let Err(error) = outcome {
+            tracing::debug!(%error, "a client connection ended badly");
+        }
+        if client.lingers.get() || client.line.refusal().is_some() {
+            let stream = connection.into_parts().io.into_inner().into_inner();
+            let _ = tokio::time::timeout(LINGER, discard(stream)).await;
+        }
+    }
+}
+
+/// Fields of the request that stands for a refused head.
+const REFUSED_FIELDS: usize = 2;
+
+/// Reads on for a moment: closing a socket with unread bytes resets it, and the client may lose the answer
+/// that it has not read yet. The writing side is closed already.
+async fn discard(stream: impl AsyncRead + Unpin) {
+    let mut rest = stream.take(LINGER_MAX_BYTES);
+    let mut scratch = [0; 4096];
+    while matches!(rest.read(&mut scratch).await, Ok(1..)) {}
+}

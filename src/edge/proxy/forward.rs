@@ -1,0 +1,201 @@
+//! The exchange with the upstream, for requests the gate permitted: without a `Forwarding`, which holds the
+//! gate's `Permit`, there is no function to call.
+//!
+//! A request is sent again only when hyper hands it back untouched: then nothing of it can have reached the
+//! app. The upstream's clock runs while it is the upstream's turn: not while the client is still sending.
+
+use std::error::Error as _;
+use std::rc::Rc;
+use std::time::Duration;
+
+use http::header::{CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version, request};
+use http_body::Body as _;
+use hyper::body::Incoming;
+
+use super::body::{Body, BodyError, RequestBody};
+use super::decide::Decide;
+use super::pool::{Lease, Upstream};
+use super::service::{Client, Engine};
+use crate::authz::Permit;
+use crate::domain::clock::Now;
+use crate::domain::reason::Reason;
+use crate::gate::Forwarding;
+use crate::gate::upstream_headers::strip_hop_by_hop;
+use crate::telemetry::labels::UpstreamFailure;
+
+/// Connections tried for one request; the last one is always fresh.
+const MAX_TRIES: u8 = 3;
+
+/// Why a permitted request was not answered by its upstream.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) reason: Reason,
+    /// The client's body, when nothing was read of it.
+    pub(super) unread: Option<Incoming>,
+}
+
+impl Failure {
+    fn after_body(reason: Reason) -> Self {
+        Self { reason, unread: None }
+    }
+}
+
+impl<D: Decide> Engine<D> {
+    /// Forwards one permitted request.
+    pub(super) async fn forward(
+        &self,
+        client: &Client,
+        forwarding: &Forwarding,
+        parts: request::Parts,
+        incoming: Incoming,
+        now: Now,
+    ) -> Result<Response<Body>, Failure> {
+        let route = forwarding.permit.route();
+        let Some(upstream) = route.upstream.as_ref().and_then(|name| self.upstream(name)) else {
+            tracing::error!(route = &*route.name, "a route was permitted that has no upstream");
+            return Err(Failure {
+                reason: Reason::InternalError,
+                unread: Some(incoming),
+            });
+        };
+        let declared = incoming.size_hint().exact();
+        if let (Some(bound), Some(declared)) = (route.max_body_bytes, declared)
+            && declared > bound
+        {
+            return Err(Failure {
+                reason: Reason::BodyTooLarge,
+                unread: Some(incoming),
+            });
+        }
+        let settings = upstream.settings();
+        let response_timeout = route.response_timeout.unwrap_or(settings.response_timeout);
+        let mut headers = parts.headers;
+        self.prepare_head(forwarding, now, &parts.uri, &mut headers);
+        headers
+            .entry(HOST)
+            .or_insert_with(|| settings.address.authority().clone());
+        if declared.is_none() {
+            // Said aloud, or hyper would drop the body of a GET.
+            headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
+        let body = RequestBody::new(
+            incoming,
+            route.max_body_bytes,
+            client.exchange.clone(),
+            response_timeout,
+        );
+        let mut request = Request::new(body);
+        *request.method_mut() = parts.method;
+        *request.uri_mut() = Uri::from(forwarding.target.clone());
+        *request.version_mut() = Version::HTTP_11;
+        *request.headers_mut() = headers;
+
+        let (response, lease) =
+            exchange(&forwarding.permit, &upstream, client, request, response_timeout).await?;
+        let (mut parts, incoming) = response.into_parts();
+        if !is_valid_answer(parts.status, &parts.headers) {
+            upstream.metrics().failures.inc(UpstreamFailure::InvalidAnswer);
+            return Err(Failure::after_body(Reason::UpstreamInvalidAnswer));
+        }
+        strip_hop_by_hop(&mut parts.headers);
+        parts.version = Version::HTTP_11;
+        let body = Body::upstream(incoming, lease, client.exchange.clone(), settings.idle_timeout);
+        Ok(Response::from_parts(parts, body))
+    }
+
+    fn prepare_head(&self, forwarding: &Forwarding, now: Now, uri: &Uri, headers: &mut HeaderMap) {
+        strip_hop_by_hop(headers);
+        // The decision is made: hyper asks the client for the body as soon as the upstream wants it.
+        headers.remove(EXPECT);
+        if let Some(authority) = uri.authority()
+            && !headers.contains_key(HOST)
+            && let Ok(host) = HeaderValue::from_str(authority.as_str())
+        {
+            headers.insert(HOST, host);
+        }
+        self.decide.write_head(forwarding, now, headers);
+    }
+}
+
+/// One request, one answer. The permit is not looked at: having it is the point.
+async fn exchange(
+    _permit: &Permit,
+    upstream: &Rc<Upstream>,
+    client: &Client,
+    mut request: Request<RequestBody>,
+    response_timeout: Duration,
+) -> Result<(Response<Incoming>, Lease), Failure> {
+    for attempt in 1..=MAX_TRIES {
+        let waiting = if attempt < MAX_TRIES {
+            upstream.take()
+        } else {
+            None
+        };
+        let mut lease = match waiting {
+            Some(lease) => lease,
+            None => match upstream.connect().await {
+                Ok(lease) => lease,
+                Err(failure) => {
+                    upstream.metrics().failures.inc(failure);
+                    return Err(Failure {
+                        reason: match failure {
+                            UpstreamFailure::ConnectTimeout => Reason::UpstreamTimeout,
+                            _ => Reason::UpstreamUnreachable,
+                        },
+                        unread: Some(request.into_body().into_incoming()),
+                    });
+                }
+            },
+        };
+        let sending = lease.sender().try_send_request(request);
+        match client.exchange.bound(response_timeout, sending).await {
+            Some(Ok(response)) => return Ok((response, lease)),
+            Some(Err(mut error)) => match error.take_message() {
+                Some(untouched) => request = untouched,
+                None => return Err(broken_off(upstream, &error.into_error())),
+            },
+            None => {
+                upstream.metrics().failures.inc(UpstreamFailure::ResponseTimeout);
+                return Err(Failure::after_body(Reason::UpstreamTimeout));
+            }
+        }
+    }
+    upstream.metrics().failures.inc(UpstreamFailure::Unreachable);
+    Err(Failure {
+        reason: Reason::UpstreamUnreachable,
+        unread: Some(request.into_body().into_incoming()),
+    })
+}
+
+/// Whose fault it was that an exchange ended without an answer.
+fn broken_off(upstream: &Upstream, error: &hyper::Error) -> Failure {
+    match error
+        .source()
+        .and_then(|source| source.downcast_ref::<BodyError>())
+    {
+        Some(BodyError::TooLarge) => Failure::after_body(Reason::BodyTooLarge),
+        // The client broke off: nobody will read this, but it is no fault of the upstream.
+        Some(_) => Failure::after_body(Reason::MalformedRequest),
+        None => {
+            tracing::debug!(upstream = &*upstream.settings().name, %error, "an exchange broke off");
+            upstream.metrics().failures.inc(UpstreamFailure::InvalidAnswer);
+            Failure::after_body(Reason::UpstreamInvalidAnswer)
+        }
+    }
+}
+
+/// What hyper lets pass and a client behind us could read differently (S17c): a switch of protocols that
+/// nobody asked for, codings other than chunked, several lengths, or a length beside chunks.
+fn is_valid_answer(status: StatusCode, headers: &HeaderMap) -> bool {
+    if status.is_informational() {
+        return false;
+    }
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    let (coding, length) = (codings.next(), lengths.next());
+    let several = codings.next().is_some() || lengths.next().is_some();
+    let length_is_plain = length.is_none_or(|l| !l.is_empty() && l.as_bytes().iter().all(u8::is_ascii_digit));
+    let coding_is_plain = coding.is_none_or(|c| c.as_bytes().eq_ignore_ascii_case(b"chunked"));
+    !several && length_is_plain && coding_is_plain && (coding.is_none() || length.is_none())
+}

@@ -1,0 +1,233 @@
+//! One request: asks the gate, then forwards or refuses. Runs on a data thread, for one connection at a time.
+//!
+//! A panic in a request is a bug, but only that request's: it is caught, counted and answered 500.
+
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use http::header::{CONNECTION, EXPECT, HOST};
+use http::{HeaderValue, Request, Response};
+use hyper::body::Incoming;
+
+use super::body::Body;
+use super::decide::Decide;
+use super::forward::Failure;
+use super::observe::{Observer, Record};
+use super::pool::Upstream;
+use super::screen::{Line, REFUSED_METHOD};
+use super::settings::{ListenerProfile, UpstreamSettings};
+use super::unread::{self, Unread};
+use crate::domain::clock::{Clock, Now, Stopwatch};
+use crate::domain::net::PeerAddr;
+use crate::domain::reason::Reason;
+use crate::edge::answers;
+use crate::gate::{Facts, Refusal, Verdict};
+use crate::runtime::deadlines::{Deadline, Deadlines};
+use crate::runtime::drain::{Drain, Stage};
+use crate::runtime::workers::spawn_here;
+use crate::telemetry::Metrics;
+use crate::telemetry::labels::RequestOutcome;
+
+/// How often idle upstream connections are looked at.
+const PRUNE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// What every data thread is given to build its engine from.
+#[derive(Debug)]
+pub struct EngineParts<D> {
+    /// The gate.
+    pub decide: Arc<D>,
+    /// The apps behind us.
+    pub upstreams: Vec<UpstreamSettings>,
+    /// The clock.
+    pub clock: Clock,
+    /// How the process stops.
+    pub drain: Drain,
+    /// Where requests are counted.
+    pub metrics: Arc<Metrics>,
+}
+
+/// The proxy of one data thread, with its own connections to the upstreams.
+#[derive(Debug)]
+pub struct Engine<D> {
+    pub(super) decide: Arc<D>,
+    pub(super) clock: Clock,
+    pub(super) drain: Drain,
+    pub(super) deadlines: Deadlines,
+    upstreams: Box<[Rc<Upstream>]>,
+    observer: Rc<Observer>,
+}
+
+/// One client connection, as its requests see it.
+#[derive(Debug)]
+pub struct Client {
+    pub(super) peer: PeerAddr,
+    pub(super) listener: Arc<ListenerProfile>,
+    pub(super) line: Arc<Line>,
+    /// Runs while an upstream has its turn. One request at a time: one is enough.
+    pub(super) exchange: Rc<Deadline>,
+    /// Something of the client's was left unread: close gently, or it loses the answer.
+    pub(super) lingers: Cell<bool>,
+}
+
+impl<D: Decide> Engine<D> {
+    /// Builds the engine of the data thread that calls this.
+    pub fn new(parts: &EngineParts<D>, deadlines: &Deadlines) -> Self {
+        let upstream = |settings: &UpstreamSettings| {
+            let metrics = parts.metrics.for_upstream(&settings.name);
+            Upstream::new(settings.clone(), metrics, parts.clock.clone())
+        };
+        let upstreams: Box<[_]> = parts.upstreams.iter().map(upstream).collect();
+        let pruned: Vec<_> = upstreams.iter().map(Rc::downgrade).collect();
+        spawn_here(async move {
+            let mut interval = tokio::time::interval(PRUNE_INTERVAL);
+            loop {
+                interval.tick().await;
+                pruned.iter().filter_map(|u| u.upgrade()).for_each(|u| u.prune());
+            }
+        });
+        Self {
+            decide: parts.decide.clone(),
+            clock: parts.clock.clone(),
+            drain: parts.drain.clone(),
+            deadlines: deadlines.clone(),
+            upstreams,
+            observer: Observer::new(parts.metrics.clone()),
+        }
+    }
+
+    pub(super) fn upstream(&self, name: &Arc<str>) -> Option<Rc<Upstream>> {
+        let mut all = self.upstreams.iter();
+        all.find(|u| Arc::ptr_eq(&u.settings().name, name) || u.settings().name == *name)
+            .cloned()
+    }
+
+    /// Answers one request of one connection.
+    pub(super) async fn answer(
+        self: Rc<Self>,
+        client: Rc<Client>,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, Infallible> {
+        let started = Stopwatch::start();
+        let busy = client.line.busy();
+        let handled = AssertUnwindSafe(self.handle(&client, request))
+            .catch_unwind()
+            .await;
+        let (mut response, record) = handled.unwrap_or_else(|_| self.answer_to_panic(&client));
+        if self.drain.stage() >= Stage::Closing {
+            close_after(&mut response);
+        }
+        let observed = self.observer.follow(started, record);
+        Ok(response.map(|body| body.ending_with(busy, observed)))
+    }
+
+    async fn handle(&self, client: &Client, request: Request<Incoming>) -> (Response<Body>, Record) {
+        let now = self.clock.now();
+        let (parts, incoming) = request.into_parts();
+        let facts = client.facts(&parts);
+        let refusal = match client.line.refusal() {
+            // Earlier requests of the connection may still be on their way through: the method tells.
+            Some(reason) if parts.method.as_str() == REFUSED_METHOD => {
+                Box::new(self.decide.refuse_unasked(&facts, reason))
+            }
+            _ => match self.decide.decide(&facts, now).await {
+                Verdict::Refuse(refusal) => refusal,
+                Verdict::Forward(forwarding) => {
+                    let expects = parts.headers.contains_key(EXPECT);
+                    let record = |outcome, reason| Record {
+                        route: forwarding.permit.route().name.clone(),
+                        kind: forwarding
+                            .permit
+                            .authentication()
+                            .map(|a| a.identity().credential_kind),
+                        outcome,
+                        reason,
+                    };
+                    return match self.forward(client, &forwarding, parts, incoming, now).await {
+                        Ok(response) => (response, record(RequestOutcome::Forwarded, None)),
+                        Err(Failure { reason, unread }) => {
+                            let outcome = match reason {
+                                Reason::BodyTooLarge | Reason::MalformedRequest => RequestOutcome::Refused,
+                                _ => RequestOutcome::Failed,
+                            };
+                            let refusal = self.decide.refuse_permitted(&forwarding, reason);
+                            let unread = unread.map(|incoming| Unread { incoming, expects });
+                            let response = self.refuse(client, &refusal, unread, now);
+                            (response, record(outcome, Some(reason)))
+                        }
+                    };
+                }
+            },
+        };
+        let expects = parts.headers.contains_key(EXPECT);
+        let response = self.refuse(client, &refusal, Some(Unread { incoming, expects }), now);
+        let record = Record {
+            route: refusal.route.clone(),
+            kind: refusal.presented,
+            outcome: RequestOutcome::Refused,
+            reason: Some(refusal.reason),
+        };
+        (response, record)
+    }
+
+    /// Renders a refusal and settles what becomes of a body that nobody read. `None`: it was handed on,
+    /// and how much of it was read is unknown.
+    fn refuse(&self, client: &Client, refusal: &Refusal, unread: Option<Unread>, now: Now) -> Response<Body> {
+        let mut response = answers::render(refusal, now).map(Body::full);
+        let after = match unread {
+            Some(unread) => unread::settle(unread),
+            None => unread::After::Close,
+        };
+        if after == unread::After::Close {
+            close_after(&mut response);
+            client.lingers.set(true);
+        }
+        response
+    }
+
+    /// Nothing of the request is at hand any more.
+    fn answer_to_panic(&self, client: &Client) -> (Response<Body>, Record) {
+        self.observer.metrics().panics.inc();
+        tracing::error!("a request ended by a panic; this is a bug");
+        let parts = Request::new(()).into_parts().0;
+        let reason = Reason::InternalError;
+        let refusal = self.decide.refuse_unasked(&client.facts(&parts), reason);
+        let record = Record {
+            route: refusal.route.clone(),
+            kind: None,
+            outcome: RequestOutcome::Failed,
+            reason: Some(reason),
+        };
+        (self.refuse(client, &refusal, None, self.clock.now()), record)
+    }
+}
+
+impl Client {
+    fn facts<'a>(&'a self, parts: &'a http::request::Parts) -> Facts<'a> {
+        let host = match parts.uri.authority() {
+            // The screen made sure that it agrees with `Host`.
+            Some(authority) => Some(authority.as_str()),
+            None => parts.headers.get(HOST).and_then(|host| host.to_str().ok()),
+        };
+        Facts {
+            method: &parts.method,
+            path: parts.uri.path(),
+            query: parts.uri.query(),
+            host,
+            headers: &parts.headers,
+            peer: self.peer,
+            trusted_proxies: &self.listener.trusted_proxies,
+            scheme: self.listener.scheme,
+        }
+    }
+}
+
+fn close_after(response: &mut Response<Body>) {
+    response
+        .headers_mut()
+        .insert(CONNECTION, HeaderValue::from_static("close"));
+}
