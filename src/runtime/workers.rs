@@ -18,7 +18,6 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
 use super::deadlines::Deadlines;
-use super::drain::ConnectionGuard;
 use crate::domain::net::PeerAddr;
 
 /// Sockets that may wait for one thread before the acceptor has to.
@@ -30,7 +29,6 @@ const BLOCKING_KEEP_ALIVE: Duration = Duration::from_secs(10);
 const TICK: Duration = Duration::from_millis(100);
 
 /// A socket on its way to a data thread.
-#[derive(Debug)]
 pub struct Handed<L> {
     /// The socket, in non-blocking mode, not registered with any reactor yet.
     pub socket: StdTcpStream,
@@ -38,8 +36,8 @@ pub struct Handed<L> {
     pub peer: PeerAddr,
     /// What its listener says about it.
     pub listener: Arc<L>,
-    /// Counts it for the drain and for the connection bound.
-    pub guard: ConnectionGuard,
+    /// Counts it for whoever accepted it; dropped when the connection has ended.
+    pub guard: Box<dyn Send>,
 }
 
 /// A socket that has arrived on its thread.
@@ -111,6 +109,9 @@ impl<L: Send + Sync + 'static> Workers<L> {
                 .spawn(move || {
                     let local = tokio::task::LocalSet::new();
                     local.block_on(&runtime, run(make.as_ref(), arrivals, on_thread));
+                    drop(local);
+                    // Not waiting for a name that is still being resolved.
+                    runtime.shutdown_background();
                 })?;
             Ok(Worker { queue, load, thread })
         };
@@ -228,7 +229,7 @@ mod tests {
                     socket: socket.into_std().expect("std"),
                     peer: PeerAddr::new(peer),
                     listener: Arc::new("public"),
-                    guard: drain.connection(),
+                    guard: Box::new(drain.connection()),
                 })
                 .await;
             let mut line = [0; 14];

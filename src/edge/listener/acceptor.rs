@@ -1,0 +1,151 @@
+//! Accepts connections of one address and hands them to the data threads.
+//!
+//! An accepted socket is deregistered here at once: the data thread that serves it registers it with its own
+//! reactor. When the system has no descriptor left, accepting pauses instead of spinning; the kernel queues
+//! meanwhile.
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use rustix::io::Errno;
+use tokio::net::TcpListener;
+
+use super::socket::Bound;
+use crate::domain::net::PeerAddr;
+use crate::edge::proxy::ListenerProfile;
+use crate::runtime::drain::{ConnectionGuard, Drain, Stage};
+use crate::runtime::workers::{Handed, Workers};
+use crate::telemetry::labels::ConnectionRefusal;
+use crate::telemetry::{Held, ListenerMetrics};
+
+/// How long accepting pauses when the system has no room for another connection.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// What an open connection counts in; dropped with it.
+struct Open {
+    _drain: ConnectionGuard,
+    _gauge: Held,
+    count: Arc<AtomicUsize>,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.count.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What to do after `accept` failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum After {
+    /// That one connection is gone: the next.
+    Next,
+    /// The system has no room: a pause.
+    Pause,
+}
+
+impl After {
+    fn failure(error: &io::Error) -> Self {
+        match Errno::from_io_error(error).unwrap_or(Errno::INVAL) {
+            // accept(2): errors of the network that the new connection already had.
+            Errno::CONNABORTED | Errno::INTR | Errno::PROTO | Errno::NETDOWN | Errno::NETUNREACH => {
+                Self::Next
+            }
+            Errno::HOSTDOWN | Errno::HOSTUNREACH | Errno::NONET | Errno::NOPROTOOPT | Errno::OPNOTSUPP => {
+                Self::Next
+            }
+            // EMFILE, ENFILE, ENOBUFS, ENOMEM, and whatever else: never a busy loop.
+            _ => Self::Pause,
+        }
+    }
+}
+
+/// Accepts until the drain closes the listeners.
+pub(super) async fn accept(
+    bound: Bound,
+    workers: &Workers<ListenerProfile>,
+    drain: &Drain,
+    metrics: &ListenerMetrics,
+) -> io::Result<()> {
+    let Bound { settings, socket, .. } = bound;
+    let socket = TcpListener::from_std(socket)?;
+    let count = Arc::new(AtomicUsize::new(0));
+    let mut closing = std::pin::pin!(drain.reached(Stage::Closing));
+    let mut paused = false;
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = closing.as_mut() => return Ok(()),
+            accepted = socket.accept() => accepted,
+        };
+        match accepted.and_then(|(stream, peer)| Ok((stream.into_std()?, peer))) {
+            Ok((accepted, peer)) => {
+                paused = false;
+                metrics.accepted.inc();
+                if count.load(Ordering::Relaxed) >= settings.max_connections {
+                    metrics.refused.inc(ConnectionRefusal::Limit);
+                    continue;
+                }
+                count.fetch_add(1, Ordering::Relaxed);
+                let open = Open {
+                    _drain: drain.connection(),
+                    _gauge: Held::in_gauge(&metrics.connections),
+                    count: count.clone(),
+                };
+                let handed = Handed {
+                    socket: accepted,
+                    peer: PeerAddr::new(peer),
+                    listener: settings.profile.clone(),
+                    guard: Box::new(open),
+                };
+                hand(workers, handed, closing.as_mut()).await;
+            }
+            Err(error) => match After::failure(&error) {
+                After::Next => {}
+                After::Pause => {
+                    metrics.refused.inc(ConnectionRefusal::AcceptFailed);
+                    if !std::mem::replace(&mut paused, true) {
+                        let listener = &*settings.profile.name;
+                        tracing::warn!(listener, %error, "accepting pauses until there is room");
+                    }
+                    tokio::time::sleep(PAUSE).await;
+                }
+            },
+        }
+    }
+}
+
+/// Waits for a thread to have room, but not beyond the end.
+async fn hand(
+    workers: &Workers<ListenerProfile>,
+    handed: Handed<ListenerProfile>,
+    closing: std::pin::Pin<&mut impl Future<Output = ()>>,
+) {
+    tokio::select! {
+        biased;
+        () = workers.hand(handed) => {}
+        () = closing => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lack_of_room_pauses_and_one_lost_connection_does_not() {
+        for (errno, after) in [
+            (Errno::CONNABORTED, After::Next),
+            (Errno::INTR, After::Next),
+            (Errno::MFILE, After::Pause),
+            (Errno::NFILE, After::Pause),
+            (Errno::NOBUFS, After::Pause),
+            (Errno::NOMEM, After::Pause),
+            (Errno::PERM, After::Pause),
+        ] {
+            assert_eq!(After::failure(&errno.into()), after, "{errno}");
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! pingora's server around our one service. It hosts the acceptors and keeps the table of listening
+//! descriptors by address, which a hand-over to a new binary will need.
+//!
+//! pingora's own way out blocks the main thread for a fixed time and reads no more signals. So our signal
+//! watch goes the whole way (`leave`) before it returns, and then asks for the fast end: nothing is left
+//! to wait for, `run` returns, and the caller returns from `main`.
+
+use std::future::Future;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use pingora_core::server::configuration::ServerConf;
+use pingora_core::server::{ListenFds, RunArgs, Server, ShutdownSignal, ShutdownSignalWatch, ShutdownWatch};
+use pingora_core::services::Service;
+
+use super::acceptor::accept;
+use super::leave::{DrainTimes, UnixSignals, leave};
+use super::socket::Bound;
+use crate::edge::proxy::ListenerProfile;
+use crate::runtime::drain::Drain;
+use crate::runtime::workers::Workers;
+use crate::telemetry::Metrics;
+
+/// What is done last, after the last connection and before the process may end.
+type Flush = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Everything that serving takes.
+pub struct Serving {
+    /// Bound sockets.
+    pub listeners: Vec<Bound>,
+    /// The data threads.
+    pub workers: Workers<ListenerProfile>,
+    /// The drain that the data threads and the status door know.
+    pub drain: Drain,
+    /// How long leaving takes.
+    pub times: DrainTimes,
+    /// What is done last.
+    pub flush: Flush,
+    /// Where connections are counted.
+    pub metrics: Arc<Metrics>,
+}
+
+/// Serves until the process is told to leave and has left. Blocks; call it on the main thread, outside any
+/// runtime.
+pub fn run(serving: Serving) {
+    let workers = Arc::new(serving.workers);
+    let conf = ServerConf {
+        threads: 1,
+        // Neither is used: our way out ends before pingora's begins.
+        grace_period_seconds: Some(0),
+        graceful_shutdown_timeout_seconds: Some(1),
+        ..ServerConf::default()
+    };
+    let mut server = Server::new_with_opt_and_conf(None, conf);
+    server.add_service(Acceptors {
+        listeners: serving.listeners,
+        workers: workers.clone(),
+        drain: serving.drain.clone(),
+        metrics: serving.metrics,
+    });
+    server.run(RunArgs {
+        shutdown_signal: Box::new(Leaving {
+            drain: serving.drain,
+            times: serving.times,
+            flush: Mutex::new(Some(serving.flush)),
+        }),
+    });
+    // The acceptors are gone with pingora's runtimes, unless one is stuck: then the process ends anyway.
+    if let Some(workers) = Arc::into_inner(workers) {
+        workers.stop();
+    }
+}
+
+struct Leaving {
+    drain: Drain,
+    times: DrainTimes,
+    flush: Mutex<Option<Flush>>,
+}
+
+#[async_trait]
+impl ShutdownSignalWatch for Leaving {
+    async fn recv(&self) -> ShutdownSignal {
+        let flush = self.flush.lock().take();
+        let flush = async move {
+            if let Some(flush) = flush {
+                flush.await;
+            }
+        };
+        match UnixSignals::install() {
+            Ok(mut signals) => leave(&mut signals, &self.drain, self.times, flush).await,
+            Err(error) => {
+                tracing::error!(%error, "signals cannot be received; ending");
+                flush.await;
+            }
+        }
+        ShutdownSignal::FastShutdown
+    }
+}
+
+/// One acceptor per address, on one thread: accepting is a fraction of a data thread's work.
+struct Acceptors {
+    listeners: Vec<Bound>,
+    workers: Arc<Workers<ListenerProfile>>,
+    drain: Drain,
+    metrics: Arc<Metrics>,
+}
+
+#[async_trait]
+impl Service for Acceptors {
+    async fn start_service(&mut self, fds: Option<ListenFds>, _shutdown: ShutdownWatch, _per_fd: usize) {
+        if let Some(fds) = fds {
+            let mut fds = fds.lock();
+            for bound in &self.listeners {
+                fds.add(bound.address().to_string(), bound.socket.as_raw_fd());
+            }
+        }
+        let acceptors = std::mem::take(&mut self.listeners).into_iter().map(|bound| {
+            let name = bound.settings.profile.name.clone();
+            let metrics = self.metrics.for_listener(&name);
+            let (workers, drain) = (&self.workers, &self.drain);
+            async move {
+                tracing::info!(listener = &*name, address = %bound.address(), "listening");
+                let ended: io::Result<()> = accept(bound, workers, drain, &metrics).await;
+                if let Err(error) = ended {
+                    tracing::error!(listener = &*name, %error, "accepting ended");
+                }
+            }
+        });
+        futures::future::join_all(acceptors).await;
+    }
+
+    fn name(&self) -> &str {
+        "acceptors"
+    }
+
+    fn threads(&self) -> Option<usize> {
+        Some(1)
+    }
+
+    fn listen_addresses(&self) -> Option<Vec<String>> {
+        Some(
+            self.listeners
+                .iter()
+                .map(|bound| bound.address().to_string())
+                .collect(),
+        )
+    }
+}
