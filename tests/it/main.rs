@@ -13,3 +13,5 @@
 mod architecture;
 /// The metrics, as promtool and the documentation see them.
 mod metrics;
+/// Sealed device tokens against Node's own crypto, both ways.
+mod sealed_node;

@@ -32,12 +32,6 @@ const THINGSBOARD_BYTES: usize = 64;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Malformed;
 
-/// Whether the bytes claim to be an API token: a registered prefix and an underscore, or 64 hexadecimal
-/// letters. What claims to be one may still be malformed.
-pub fn is_api_token(settings: &Settings, credential: &[u8]) -> bool {
-    split_prefix(settings, credential).is_some() || is_hex_token(settings, credential)
-}
-
 /// The public id of a well-formed token: what its row is found by.
 pub fn public_id<'a>(settings: &Settings, credential: &'a [u8]) -> Result<&'a str, Malformed> {
     let text = std::str::from_utf8(credential).map_err(|_| Malformed)?;

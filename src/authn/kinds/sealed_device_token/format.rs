@@ -67,17 +67,6 @@ pub(super) fn is_key_id(text: &str) -> bool {
             .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
 }
 
-/// Whether the bytes look like a sealed device token of either form (they may still not open).
-pub fn is_sealed_device_token(credential: &[u8]) -> bool {
-    match shape(credential) {
-        Ok(Shape::Compatible { encoded }) => {
-            decode(encoded).is_ok_and(|bytes| split_compatible(&bytes).is_some())
-        }
-        Ok(Shape::Own { encoded, .. }) => decode_own(encoded).is_ok_and(|bytes| split_own(&bytes).is_some()),
-        Err(Malformed) => false,
-    }
-}
-
 /// Decodes the compatible form's Base64.
 pub(super) fn decode(encoded: &str) -> Result<Vec<u8>, Malformed> {
     let engine = if encoded.contains(['-', '_']) {
