@@ -16,3 +16,6 @@ pub mod verdict;
 pub use decide::{Gate, Snapshot};
 pub use facts::{Facts, Scheme};
 pub use verdict::{Forwarding, Refusal, Verdict};
+
+/// What forwarding demands; made by `authz` alone.
+pub use crate::authz::Permit;

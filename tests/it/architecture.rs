@@ -107,6 +107,9 @@ const OPEN: &[&str] = &["domain", "telemetry", "runtime"];
 /// Front doors know no sibling; these rooms of `edge` are open to all of them.
 const SHARED_IN_EDGE: &[&str] = &["answers"];
 
+/// Who may know a sibling nevertheless: the listener is no door, it hands its connections to one.
+const FEEDS: &[(&str, &str)] = &[("listener", "proxy")];
+
 /// What may stand only in some places: texts, places, why.
 const ONLY_IN: &[(&[&str], &[&str], &str)] = &[
     (
@@ -299,7 +302,10 @@ fn wrong_imports(source: &Source) -> Vec<(usize, String)> {
         }
         if room == "edge" && used == "edge" && source.path.matches('/').count() > 1 {
             let sibling = path.get(1).map_or("", String::as_str);
-            if sibling != sub_room && !SHARED_IN_EDGE.contains(&sibling) {
+            if sibling != sub_room
+                && !SHARED_IN_EDGE.contains(&sibling)
+                && !FEEDS.contains(&(sub_room, sibling))
+            {
                 wrong.push((
                     line,
                     format!("the door `{sub_room}` may not know its sibling `{sibling}`"),
