@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::raw::Config;
+use super::raw::values::{TextValue, UpstreamUrl};
 use super::settings::Settings;
 use crate::authz::policy::{Access, PathMatch, PatternSegment, RoutePolicy};
 
@@ -34,11 +35,8 @@ fn write_summary(out: &mut String, settings: &Settings) -> std::fmt::Result {
     }
     writeln!(out, "status    http://{}", settings.status_address)?;
     for upstream in &settings.upstreams {
-        writeln!(
-            out,
-            "upstream  {} http://{}:{}",
-            upstream.name, upstream.host, upstream.port
-        )?;
+        let address = UpstreamUrl(upstream.address.clone()).text();
+        writeln!(out, "upstream  {} {address}", upstream.name)?;
     }
     for issuer in &settings.credentials.jwt_issuers {
         writeln!(

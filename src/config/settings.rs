@@ -1,7 +1,7 @@
 //! The configuration as resolved: plain data, every default filled, every reference checked.
 //!
 //! Made by `resolve` from what was written; read by composition, which hands each room its part. Holds no
-//! serde type; secrets are [`SecretText`] or keys and cannot be printed.
+//! serde type; secrets cannot be printed.
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -11,12 +11,15 @@ use std::time::Duration;
 
 use crate::audit::{AuditSettings, UsageSettings};
 use crate::authn::cache::CacheSettings;
+use crate::authn::kinds::device_token::settings::IssueForm;
+use crate::authn::kinds::jwt::{AlgorithmSet, Issuer, KeySource, OwnKeys, Profile, Waived};
+use crate::authn::kinds::{api_token, basic};
 use crate::authn::throttle::ThrottleSettings;
 use crate::authz::policy::RoutePolicy;
-use crate::crypto::{BcryptCost, KeyBytes};
-use crate::domain::identity::{PrincipalKind, WriteAccess};
+use crate::crypto::KeyBytes;
+use crate::domain::identity::WriteAccess;
 use crate::domain::net::NetworkSet;
-use crate::domain::secret::SecretText;
+use crate::edge::proxy::settings::{ConnectionSettings, UpstreamSettings};
 use crate::telemetry::logging::{LogFormat, LogLevel};
 
 /// Everything that was configured.
@@ -82,16 +85,8 @@ pub struct ListenerSettings {
     pub trusted_proxies: NetworkSet,
     /// Most connections at once.
     pub max_connections: usize,
-    /// How long a whole head may take.
-    pub head_timeout: Duration,
-    /// Longest head.
-    pub max_head_bytes: usize,
-    /// Most header fields.
-    pub max_head_fields: usize,
-    /// How long a connection may be idle between requests.
-    pub keep_alive_timeout: Duration,
-    /// How long a request body may stand still.
-    pub body_idle_timeout: Duration,
+    /// Bounds of each connection.
+    pub connection: ConnectionSettings,
 }
 
 /// The admin door.
@@ -113,38 +108,19 @@ pub enum StoreSettings {
     },
 }
 
-/// One app behind us.
-#[derive(Debug, Clone)]
-pub struct UpstreamSettings {
-    /// Unique name.
-    pub name: Arc<str>,
-    /// Host name or address, IPv6 in brackets.
-    pub host: String,
-    /// Port.
-    pub port: u16,
-    /// How long connecting may take.
-    pub connect_timeout: Duration,
-    /// How long it may take to begin its answer.
-    pub response_timeout: Duration,
-    /// How long an unused connection is kept.
-    pub idle_timeout: Duration,
-    /// Most idle connections kept per worker thread.
-    pub max_idle_connections: usize,
-}
-
 /// Credential kinds.
 #[derive(Debug, Clone)]
 pub struct CredentialSettings {
     /// Sealed device tokens.
     pub sealed_device_token: SealedDeviceTokenSettings,
-    /// Form of new device tokens: `uuid`, `alphanumeric` or `prefixed`.
-    pub device_token_form: DeviceTokenForm,
+    /// Form of new device tokens.
+    pub device_token_form: IssueForm,
     /// API tokens.
-    pub api_token: ApiTokenSettings,
+    pub api_token: api_token::Settings,
     /// JWT issuers.
     pub jwt_issuers: Vec<IssuerSettings>,
-    /// bcrypt cost of passwords.
-    pub basic_bcrypt_cost: BcryptCost,
+    /// User names and passwords.
+    pub basic: basic::Settings,
 }
 
 /// Sealed device tokens.
@@ -160,49 +136,7 @@ pub struct SealedDeviceTokenSettings {
     pub min_identifier_length: usize,
 }
 
-/// Form of new device tokens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DeviceTokenForm {
-    /// UUID version 4.
-    Uuid,
-    /// 20 letters and digits.
-    Alphanumeric,
-    /// `dwt_` and 32 letters and digits.
-    Prefixed,
-}
-
-/// API tokens.
-#[derive(Debug, Clone)]
-pub struct ApiTokenSettings {
-    /// Accepted prefixes without `_`; the first is issued. Never empty.
-    pub prefixes: Vec<String>,
-    /// Whether 64 hexadecimal letters are an API token.
-    pub hex: HexTokens,
-    /// Which digests a new token gets.
-    pub digest: TokenDigest,
-    /// bcrypt cost.
-    pub bcrypt_cost: BcryptCost,
-}
-
-/// Whether 64 hexadecimal letters are taken for an API token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HexTokens {
-    /// They are.
-    Accepted,
-    /// They are not.
-    Refused,
-}
-
-/// Which digests a new API token gets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TokenDigest {
-    /// bcrypt and keyed.
-    BcryptAndKeyed,
-    /// Keyed only.
-    Keyed,
-}
-
-/// One issuer of JWTs.
+/// One issuer of JWTs; our own keys are not the configuration's to know.
 #[derive(Debug, Clone)]
 pub struct IssuerSettings {
     /// Unique name.
@@ -210,17 +144,17 @@ pub struct IssuerSettings {
     /// Required `iss`; `None` only when waived.
     pub issuer: Option<String>,
     /// Accepted `aud`; empty only when waived.
-    pub audience: Vec<String>,
+    pub audiences: Vec<String>,
     /// Where its keys come from.
     pub keys: IssuerKeys,
-    /// Accepted algorithm names; empty: whatever the keys are made for.
-    pub algorithms: Vec<&'static str>,
+    /// What its keys may be used with; `None`: whatever they are made for.
+    pub algorithms: Option<AlgorithmSet>,
     /// How far clocks may differ.
     pub leeway: Duration,
     /// Claims that may be missing.
-    pub waived: Vec<WaivedClaim>,
+    pub waived: Waived,
     /// How claims are read.
-    pub profile: ClaimProfile,
+    pub profile: Profile,
 }
 
 /// Where an issuer's keys come from.
@@ -228,73 +162,27 @@ pub struct IssuerSettings {
 pub enum IssuerKeys {
     /// This installation's signing keys.
     Own,
-    /// A JWK Set, fetched.
-    JwksUrl {
-        /// From here.
-        url: String,
-        /// How often.
-        refresh: Duration,
-        /// How long the last good one is used.
-        max_age: Duration,
-        /// Least time between two fetches that unknown key ids cause.
-        cooldown: Duration,
-    },
-    /// A JWK Set in a file: its content.
-    Jwks(String),
-    /// A public key: its PEM text.
-    Pem(String),
-    /// A shared secret in Base64, at least 32 bytes long.
-    Hmac(SecretText),
+    /// From elsewhere.
+    Given(KeySource),
 }
 
-/// A claim that may be missing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WaivedClaim {
-    /// `iss`.
-    Issuer,
-    /// `aud`.
-    Audience,
-    /// `sub`.
-    Subject,
-}
-
-/// How claims are read.
-#[derive(Debug, Clone)]
-pub enum ClaimProfile {
-    /// As we write them ourselves; with [`IssuerKeys::Own`] only.
-    Own,
-    /// RFC 7519 and RFC 9068, claims by name.
-    Standard(ClaimNames),
-    /// ThingsBoard's.
-    ThingsBoard,
-}
-
-/// Which claims say what: `roles`, or `realm_access.roles` for a member of an object.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClaimNames {
-    /// The principal's id.
-    pub subject: String,
-    /// The tenant's id.
-    pub tenant: Option<String>,
-    /// The customer's id.
-    pub customer: Option<String>,
-    /// Roles.
-    pub roles: Option<String>,
-    /// Scopes: the first of these that is there.
-    pub scopes: Vec<String>,
-    /// What a token without any scope may do.
-    pub unscoped: Unscoped,
-    /// What the principals are.
-    pub principal: PrincipalKind,
-}
-
-/// What a token without any scope may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unscoped {
-    /// Nothing that a scope is required for.
-    GrantsNothing,
-    /// Whatever its roles allow.
-    Unrestricted,
+impl IssuerSettings {
+    /// The issuer as the kind takes it, with this installation's signing keys where they are meant.
+    pub fn with(&self, own: &OwnKeys) -> Issuer {
+        Issuer {
+            name: Arc::clone(&self.name),
+            issuer: self.issuer.clone(),
+            audiences: self.audiences.clone(),
+            keys: match &self.keys {
+                IssuerKeys::Own => KeySource::Own(own.clone()),
+                IssuerKeys::Given(source) => source.clone(),
+            },
+            algorithms: self.algorithms,
+            leeway: self.leeway,
+            waived: self.waived,
+            profile: self.profile.clone(),
+        }
+    }
 }
 
 /// The bcrypt pool.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::values::{FetchUrl, Name, PrefixText, Secret, Span};
+use super::values::{FetchUrl, Name, PrefixText, Secret, Span, TextValue};
 
 /// Settings of the credential kinds.
 #[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
@@ -95,7 +95,10 @@ pub struct ApiToken {
 impl Default for ApiToken {
     fn default() -> Self {
         Self {
-            prefixes: ["dw", "hc", "tb"].map(|p| PrefixText(p.to_owned())).into(),
+            prefixes: ["dw", "hc", "tb"]
+                .into_iter()
+                .filter_map(|p| PrefixText::parse(p).ok())
+                .collect(),
             accept_hex: true,
             digest: DigestChoice::default(),
             bcrypt_cost: 12,
@@ -232,24 +235,6 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    /// The name on the wire.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::RS256 => "RS256",
-            Self::RS384 => "RS384",
-            Self::RS512 => "RS512",
-            Self::PS256 => "PS256",
-            Self::PS384 => "PS384",
-            Self::PS512 => "PS512",
-            Self::ES256 => "ES256",
-            Self::ES384 => "ES384",
-            Self::EdDSA => "EdDSA",
-            Self::HS256 => "HS256",
-            Self::HS384 => "HS384",
-            Self::HS512 => "HS512",
-        }
-    }
-
     /// Whether it is an HMAC, for which both sides hold the same secret.
     pub fn is_hmac(self) -> bool {
         matches!(self, Self::HS256 | Self::HS384 | Self::HS512)
@@ -349,10 +334,16 @@ pub struct Basic {
     /// Cost of bcrypt.
     #[schemars(range(min = 4, max = 14))]
     pub bcrypt_cost: u8,
+    /// Fewest characters of a new password.
+    #[schemars(range(min = 8, max = 72))]
+    pub min_password_length: u8,
 }
 
 impl Default for Basic {
     fn default() -> Self {
-        Self { bcrypt_cost: 12 }
+        Self {
+            bcrypt_cost: 12,
+            min_password_length: 12,
+        }
     }
 }

@@ -135,7 +135,7 @@ pub struct Timeouts {
     /// To begin its answer; then 504.
     #[schemars(extend("x-least" = "1ms", "x-most" = "24h"))]
     pub response: Span,
-    /// How long an unused connection is kept; choose less than the upstream does.
+    /// How long an unused connection is kept, and the body of an answer may stand still.
     #[schemars(extend("x-least" = "1ms", "x-most" = "24h"))]
     pub idle: Span,
 }
@@ -145,7 +145,7 @@ impl Default for Timeouts {
         Self {
             connect: Span::from_secs(5),
             response: Span::from_secs(30),
-            idle: Span::from_secs(30),
+            idle: Span::from_secs(60),
         }
     }
 }

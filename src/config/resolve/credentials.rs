@@ -6,14 +6,17 @@ use std::sync::Arc;
 use base64::Engine;
 use zeroize::Zeroizing;
 
-use super::super::problems::{Written, shown};
+use super::super::problems::Written;
 use super::super::raw::credentials::{self as raw, Claim, Credentials, Issuer, Profile};
 use super::super::raw::values::Secret;
-use super::super::settings::{
-    ApiTokenSettings, ClaimNames, ClaimProfile, CredentialSettings, DeviceTokenForm, HexTokens, IssuerKeys,
-    IssuerSettings, SealedDeviceTokenSettings, TokenDigest, Unscoped, WaivedClaim,
-};
+use super::super::settings::{CredentialSettings, IssuerKeys, IssuerSettings, SealedDeviceTokenSettings};
 use super::{Notes, chosen, secrets};
+use crate::authn::kinds::api_token::{self, DigestMode, HexTokens, Prefix};
+use crate::authn::kinds::basic;
+use crate::authn::kinds::device_token::settings::IssueForm;
+use crate::authn::kinds::jwt::{
+    self, Algorithm, AlgorithmSet, ClaimMapping, ClaimPath, JwksUrl, KeySource, Unscoped, Waived, Waiver,
+};
 use crate::crypto::keyring::{KeyTextError, parse_key_base64};
 use crate::crypto::{BcryptCost, KeyBytes};
 use crate::domain::identity::{PrincipalKind, WriteAccess};
@@ -39,11 +42,11 @@ pub(super) fn resolve(raw: &Credentials, notes: &mut Notes<'_>) -> CredentialSet
             min_identifier_length: sealed.min_identifier_length.into(),
         },
         device_token_form: match raw.device_token.form {
-            raw::DeviceTokenForm::Uuid => DeviceTokenForm::Uuid,
-            raw::DeviceTokenForm::Alphanumeric => DeviceTokenForm::Alphanumeric,
-            raw::DeviceTokenForm::Prefixed => DeviceTokenForm::Prefixed,
+            raw::DeviceTokenForm::Uuid => IssueForm::Uuid,
+            raw::DeviceTokenForm::Alphanumeric => IssueForm::Alphanumeric,
+            raw::DeviceTokenForm::Prefixed => IssueForm::Prefixed,
         },
-        api_token: ApiTokenSettings {
+        api_token: api_token::Settings {
             prefixes: prefixes(&raw.api_token, notes),
             hex: if raw.api_token.accept_hex {
                 HexTokens::Accepted
@@ -51,8 +54,8 @@ pub(super) fn resolve(raw: &Credentials, notes: &mut Notes<'_>) -> CredentialSet
                 HexTokens::Refused
             },
             digest: match raw.api_token.digest {
-                raw::DigestChoice::BcryptAndKeyed => TokenDigest::BcryptAndKeyed,
-                raw::DigestChoice::Keyed => TokenDigest::Keyed,
+                raw::DigestChoice::BcryptAndKeyed => DigestMode::BcryptAndKeyed,
+                raw::DigestChoice::Keyed => DigestMode::Keyed,
             },
             bcrypt_cost: cost(
                 "credentials.api_token.bcrypt_cost",
@@ -61,7 +64,10 @@ pub(super) fn resolve(raw: &Credentials, notes: &mut Notes<'_>) -> CredentialSet
             ),
         },
         jwt_issuers: issuers(&raw.jwt.issuers, notes),
-        basic_bcrypt_cost: cost("credentials.basic.bcrypt_cost", raw.basic.bcrypt_cost, notes),
+        basic: basic::Settings {
+            bcrypt_cost: cost("credentials.basic.bcrypt_cost", raw.basic.bcrypt_cost, notes),
+            min_password_chars: raw.basic.min_password_length.into(),
+        },
     }
 }
 
@@ -76,11 +82,11 @@ fn cost(key: &str, cost: u8, notes: &mut Notes<'_>) -> BcryptCost {
     BcryptCost::new(cost.into()).unwrap_or_default()
 }
 
-fn prefixes(raw: &raw::ApiToken, notes: &mut Notes<'_>) -> Vec<String> {
-    let mut out: Vec<String> = Vec::new();
+fn prefixes(raw: &raw::ApiToken, notes: &mut Notes<'_>) -> Vec<Prefix> {
+    let mut out: Vec<Prefix> = Vec::new();
     for prefix in &raw.prefixes {
         if out.contains(&prefix.0) {
-            let found = format!("{} for the second time", prefix.0);
+            let found = format!("{} for the second time", prefix.0.as_str());
             let key = "credentials.api_token.prefixes";
             notes.report.add(key, found, "each prefix once", "remove it");
         }
@@ -165,48 +171,70 @@ fn issuers(raw: &[Issuer], notes: &mut Notes<'_>) -> Vec<IssuerSettings> {
         let (Some(name), Some(keys)) = (&issuer.name, keys) else {
             continue;
         };
+        let waiver = |claim| match issuer.waive.contains(&claim) {
+            true => Waiver::Waived,
+            false => Waiver::Required,
+        };
+        let allowed = |set: AlgorithmSet, algorithm: &raw::Algorithm| set.with(algorithm_of(*algorithm));
         out.push(IssuerSettings {
             name: Arc::from(name.0.as_str()),
             issuer: issuer.issuer.clone(),
-            audience: issuer.audience.clone(),
+            audiences: issuer.audience.clone(),
             profile: match (&keys, issuer.profile) {
-                (IssuerKeys::Own, _) => ClaimProfile::Own,
-                (_, Profile::Thingsboard) => ClaimProfile::ThingsBoard,
-                (_, Profile::Standard) => ClaimProfile::Standard(claim_names(issuer)),
+                (IssuerKeys::Own, _) => jwt::Profile::Own,
+                (_, Profile::Thingsboard) => jwt::Profile::ThingsBoard,
+                (_, Profile::Standard) => jwt::Profile::Mapped(mapping(issuer)),
             },
             keys,
-            algorithms: issuer.algorithms.iter().map(|a| a.as_str()).collect(),
+            algorithms: match issuer.algorithms.as_slice() {
+                [] => None,
+                list => Some(list.iter().fold(AlgorithmSet::NONE, allowed)),
+            },
             leeway: issuer.leeway.0,
-            waived: issuer
-                .waive
-                .iter()
-                .map(|claim| match claim {
-                    Claim::Iss => WaivedClaim::Issuer,
-                    Claim::Aud => WaivedClaim::Audience,
-                    Claim::Sub => WaivedClaim::Subject,
-                })
-                .collect(),
+            waived: Waived {
+                issuer: waiver(Claim::Iss),
+                audience: waiver(Claim::Aud),
+                subject: waiver(Claim::Sub),
+            },
         });
     }
     out
 }
 
-fn claim_names(issuer: &Issuer) -> ClaimNames {
+fn algorithm_of(raw: raw::Algorithm) -> Algorithm {
+    match raw {
+        raw::Algorithm::RS256 => Algorithm::Rs256,
+        raw::Algorithm::RS384 => Algorithm::Rs384,
+        raw::Algorithm::RS512 => Algorithm::Rs512,
+        raw::Algorithm::PS256 => Algorithm::Ps256,
+        raw::Algorithm::PS384 => Algorithm::Ps384,
+        raw::Algorithm::PS512 => Algorithm::Ps512,
+        raw::Algorithm::ES256 => Algorithm::Es256,
+        raw::Algorithm::ES384 => Algorithm::Es384,
+        raw::Algorithm::EdDSA => Algorithm::EdDsa,
+        raw::Algorithm::HS256 => Algorithm::Hs256,
+        raw::Algorithm::HS384 => Algorithm::Hs384,
+        raw::Algorithm::HS512 => Algorithm::Hs512,
+    }
+}
+
+fn mapping(issuer: &Issuer) -> ClaimMapping {
     let claims = &issuer.claims;
-    ClaimNames {
-        subject: claims.subject.clone(),
-        tenant: claims.tenant.clone(),
-        customer: claims.customer.clone(),
-        roles: claims.roles.clone(),
-        scopes: claims.scopes.clone(),
-        unscoped: match claims.unscoped {
-            raw::Unscoped::GrantsNothing => Unscoped::GrantsNothing,
-            raw::Unscoped::Unrestricted => Unscoped::Unrestricted,
-        },
-        principal: match issuer.principal {
+    let place = |text: &Option<String>| text.as_deref().map(ClaimPath::parse);
+    ClaimMapping {
+        subject: ClaimPath::parse(&claims.subject),
+        principal_kind: match issuer.principal {
             raw::SubjectKind::User => PrincipalKind::User,
             raw::SubjectKind::Device => PrincipalKind::Device,
             raw::SubjectKind::Service => PrincipalKind::Service,
+        },
+        tenant: place(&claims.tenant),
+        customer: place(&claims.customer),
+        roles: place(&claims.roles),
+        scopes: claims.scopes.iter().map(|s| ClaimPath::parse(s)).collect(),
+        unscoped: match claims.unscoped {
+            raw::Unscoped::GrantsNothing => Unscoped::GrantsNothing,
+            raw::Unscoped::Unrestricted => Unscoped::Unrestricted,
         },
     }
 }
@@ -315,12 +343,12 @@ fn keys(key: &str, issuer: &Issuer, notes: &mut Notes<'_>) -> Option<IssuerKeys>
             let text = "keys are fetched over plain HTTP: whoever stands between can replace them";
             notes.warn(&path("jwks_url"), text);
         }
-        return Some(IssuerKeys::JwksUrl {
-            url: url.0.clone(),
-            refresh: issuer.refresh.0,
+        return Some(IssuerKeys::Given(KeySource::JwksUrl(JwksUrl {
+            refresh_interval: issuer.refresh.0,
             max_age: issuer.max_age.0,
             cooldown: issuer.cooldown.0,
-        });
+            ..JwksUrl::new(url.0.clone())
+        })));
     }
     if let Some(file) = &issuer.jwks_file {
         let text = secrets::read_public(&path("jwks_file"), file, notes)?;
@@ -338,7 +366,7 @@ fn keys(key: &str, issuer: &Issuer, notes: &mut Notes<'_>) -> Option<IssuerKeys>
                 "check that this is the right file",
             );
         }
-        return Some(IssuerKeys::Jwks(text));
+        return Some(IssuerKeys::Given(KeySource::Jwks(text)));
     }
     if let Some(file) = &issuer.pem_file {
         let text = secrets::read_public(&path("pem_file"), file, notes)?;
@@ -358,12 +386,12 @@ fn keys(key: &str, issuer: &Issuer, notes: &mut Notes<'_>) -> Option<IssuerKeys>
                 "check that this is the right file",
             );
         }
-        return Some(IssuerKeys::Pem(text));
+        return Some(IssuerKeys::Given(KeySource::Pem(text)));
     }
     let file = issuer.hmac_secret_file.as_ref();
     let text = secret(&path("hmac_secret"), issuer.hmac_secret.as_ref(), file, notes)?;
     judge_hmac(&path("hmac_secret"), &text, notes);
-    Some(IssuerKeys::Hmac(text))
+    Some(IssuerKeys::Given(KeySource::SecretBase64(text)))
 }
 
 fn judge_hmac(key: &str, text: &SecretText, notes: &mut Notes<'_>) {
@@ -392,11 +420,13 @@ fn judge_algorithms(key: &str, issuer: &Issuer, keys: Option<&IssuerKeys>, notes
     };
     for algorithm in &issuer.algorithms {
         let expected = match (keys, algorithm.is_hmac()) {
-            (IssuerKeys::Hmac(_), false) => "HS256, HS384 or HS512 with a shared secret",
-            (IssuerKeys::Hmac(_), true) | (_, false) => continue,
+            (IssuerKeys::Given(KeySource::SecretBase64(_)), false) => {
+                "HS256, HS384 or HS512 with a shared secret"
+            }
+            (IssuerKeys::Given(KeySource::SecretBase64(_)), true) | (_, false) => continue,
             (_, true) => "an algorithm with a public key, such as RS256, ES256 or EdDSA",
         };
-        let found = shown(algorithm.as_str());
+        let found = format!("{algorithm:?}");
         notes
             .report
             .add(&format!("{key}.algorithms"), found, expected, "remove it");

@@ -4,13 +4,14 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::super::raw::Config;
 use super::super::raw::values::AdminAddress;
-use super::super::settings::{ListenerSettings, UpstreamSettings};
+use super::super::raw::{Config, Upstream};
+use super::super::settings::ListenerSettings;
 use super::{Notes, index};
 use crate::authz::policy::{Access, HttpsRule, RoutePolicy};
 use crate::domain::identity::CredentialKind;
 use crate::domain::net::NetworkSet;
+use crate::edge::proxy::settings::{ConnectionSettings, UpstreamSettings};
 
 /// Resolves the listeners.
 pub(super) fn listeners(config: &Config, notes: &mut Notes<'_>) -> Vec<ListenerSettings> {
@@ -47,11 +48,13 @@ pub(super) fn listeners(config: &Config, notes: &mut Notes<'_>) -> Vec<ListenerS
             address: address.0,
             trusted_proxies: NetworkSet::new(listener.trusted_proxies.iter().map(|n| n.0).collect()),
             max_connections: index(listener.max_connections),
-            head_timeout: listener.head_timeout.0,
-            max_head_bytes: usize::try_from(listener.max_head_bytes.0).unwrap_or(usize::MAX),
-            max_head_fields: listener.max_head_fields.into(),
-            keep_alive_timeout: listener.keep_alive_timeout.0,
-            body_idle_timeout: listener.body_idle_timeout.0,
+            connection: ConnectionSettings {
+                head_max_bytes: usize::try_from(listener.max_head_bytes.0).unwrap_or(usize::MAX),
+                head_max_fields: listener.max_head_fields.into(),
+                head_timeout: listener.head_timeout.0,
+                keep_alive_timeout: listener.keep_alive_timeout.0,
+                body_idle_timeout: listener.body_idle_timeout.0,
+            },
         });
     }
     out
@@ -81,16 +84,15 @@ fn claim(address: SocketAddr, key: String, taken: &mut Vec<(SocketAddr, String)>
 
 /// Resolves the upstreams.
 pub(super) fn upstreams(config: &Config) -> Vec<UpstreamSettings> {
-    let each = |(name, upstream): (&String, &super::super::raw::Upstream)| {
+    let each = |(name, upstream): (&String, &Upstream)| {
         let url = upstream.url.as_ref()?;
         Some(UpstreamSettings {
             name: Arc::from(name.as_str()),
-            host: url.host.clone(),
-            port: url.port,
+            address: url.0.clone(),
             connect_timeout: upstream.timeouts.connect.0,
             response_timeout: upstream.timeouts.response.0,
             idle_timeout: upstream.timeouts.idle.0,
-            max_idle_connections: index(upstream.max_idle_connections),
+            max_idle_per_thread: index(upstream.max_idle_connections),
         })
     };
     config.upstreams.iter().filter_map(each).collect()

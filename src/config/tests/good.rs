@@ -5,15 +5,18 @@ use std::time::Duration;
 use super::{BASE, good, read, route};
 use crate::audit::{AuditSettings, UsageSettings};
 use crate::authn::cache::CacheSettings;
+use crate::authn::kinds::basic;
+use crate::authn::kinds::jwt::{ClaimMapping, ClaimPath, JwksUrl, KeySource, Profile, Waiver};
 use crate::authn::throttle::ThrottleSettings;
 use crate::authz::policy::{
     Access, DialectChoice, HttpsRule, IdentityField, PathMatch, Precedence, Requirement, UpstreamHeaderRules,
 };
-use crate::config::settings::{ClaimProfile, IssuerKeys, StoreSettings};
+use crate::config::settings::{IssuerKeys, StoreSettings};
 use crate::config::{Environment, Flags, load, load_text, summary, yaml};
 use crate::crypto::BcryptCost;
 use crate::domain::dialect::Dialect;
-use crate::domain::identity::{CredentialKind, KindSet};
+use crate::domain::identity::{CredentialKind, KindSet, PrincipalKind};
+use crate::edge::proxy::settings::{ConnectionSettings, UpstreamSettings};
 use crate::telemetry::logging::LogLevel;
 
 const KEY: &str = "YWJjZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXoxMjM0NTY=";
@@ -32,6 +35,14 @@ fn the_defaults_are_those_of_the_rooms() {
     assert_eq!(settings.audit, AuditSettings::default());
     assert_eq!(settings.usage, UsageSettings::default());
     assert_eq!(settings.credentials.api_token.bcrypt_cost, BcryptCost::default());
+    assert_eq!(settings.listeners[0].connection, ConnectionSettings::default());
+    let address = settings.upstreams[0].address.clone();
+    assert_eq!(settings.upstreams[0], UpstreamSettings::new("api", address));
+    let basic = &settings.credentials.basic;
+    assert_eq!(
+        basic.min_password_chars,
+        basic::Settings::default().min_password_chars
+    );
     assert_eq!(settings.listeners[0].address.to_string(), "0.0.0.0:8080");
     assert_eq!(settings.status_address.to_string(), "127.0.0.1:9902");
     let StoreSettings::Sqlite { path } = settings.store;
@@ -209,16 +220,33 @@ fn issuers_are_resolved_by_their_source_of_keys() {
     let issuers = good(&text).settings.credentials.jwt_issuers;
     assert!(matches!(
         (&issuers[0].keys, &issuers[0].profile),
-        (IssuerKeys::Own, ClaimProfile::Own)
+        (IssuerKeys::Own, Profile::Own)
     ));
     assert!(matches!(
-        (&issuers[1].keys, &issuers[1].profile),
-        (IssuerKeys::Hmac(_), ClaimProfile::ThingsBoard)
+        issuers[1].keys,
+        IssuerKeys::Given(KeySource::SecretBase64(_))
     ));
-    let ClaimProfile::Standard(claims) = &issuers[2].profile else {
+    assert_eq!(
+        (&issuers[1].profile, issuers[1].waived.audience),
+        (&Profile::ThingsBoard, Waiver::Waived)
+    );
+    let Profile::Mapped(claims) = &issuers[2].profile else {
         panic!("standard");
     };
-    assert_eq!(claims.roles.as_deref(), Some("realm_access.roles"));
+    assert_eq!(claims.roles, Some(ClaimPath::parse("realm_access.roles")));
+    let usual = ClaimMapping::default();
+    assert_eq!(
+        (&claims.subject, &claims.scopes, claims.unscoped),
+        (&usual.subject, &usual.scopes, usual.unscoped)
+    );
+    let IssuerKeys::Given(KeySource::JwksUrl(url)) = &issuers[2].keys else {
+        panic!("a URL");
+    };
+    assert_eq!(
+        format!("{url:?}"),
+        format!("{:?}", JwksUrl::new("https://idp/jwks"))
+    );
+    assert_eq!(claims.principal_kind, PrincipalKind::Service);
 }
 
 #[test]

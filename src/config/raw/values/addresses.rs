@@ -6,6 +6,7 @@ use ipnet::IpNet;
 
 use super::TextValue;
 use crate::domain::net::{InvalidNetwork, parse_network};
+use crate::edge::proxy::settings::UpstreamAddress;
 
 /// An IP address and a port to listen on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,12 +118,7 @@ impl TextValue for TrustedNetwork {
 
 /// Where an upstream is: `http://host:port`, nothing else.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UpstreamUrl {
-    /// Host name or address, IPv6 in brackets, as written.
-    pub host: String,
-    /// Port; 80 when none is written.
-    pub port: u16,
-}
+pub struct UpstreamUrl(pub UpstreamAddress);
 
 impl TextValue for UpstreamUrl {
     const FORMAT: &'static str = "upstream-url";
@@ -145,14 +141,21 @@ impl TextValue for UpstreamUrl {
         if parsed.host().is_empty() || authority.ends_with(':') || parsed.port_u16() == Some(0) {
             return Err("write a host name or an IP address and a port".to_owned());
         }
-        Ok(Self {
-            host: parsed.host().to_ascii_lowercase(),
-            port: parsed.port_u16().unwrap_or(80),
-        })
+        UpstreamAddress::new(
+            &parsed.host().to_ascii_lowercase(),
+            parsed.port_u16().unwrap_or(80),
+        )
+        .map(Self)
+        .map_err(|_| "write a host name or an IP address and a port".to_owned())
     }
 
     fn text(&self) -> String {
-        format!("http://{}:{}", self.host, self.port)
+        let (host, port) = (self.0.host(), self.0.port());
+        if host.contains(':') {
+            format!("http://[{host}]:{port}")
+        } else {
+            format!("http://{host}:{port}")
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Names that HTTP, policy or the file itself gives meaning: scopes, roles, methods, headers, paths, hosts.
 
 use super::TextValue;
+use crate::authn::kinds::api_token::Prefix;
 use crate::domain::scope::{Role, Scope};
 
 /// A name given in the file: of a listener, an upstream, an issuer, a route.
@@ -196,24 +197,26 @@ impl TextValue for HostText {
 
 /// The prefix of an API token, without its `_`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PrefixText(pub String);
+pub struct PrefixText(pub Prefix);
 
 impl TextValue for PrefixText {
     const FORMAT: &'static str = "token-prefix";
-    const EXPECTED: &'static str = "a token prefix of 1 to 16 letters and digits such as dw";
+    const EXPECTED: &'static str = "a token prefix such as dw: 1 to 16 lower-case letters and digits";
 
     fn parse(text: &str) -> Result<Self, String> {
         match text {
-            _ if text.ends_with('_') => Err(format!("write {}: the _ is added", text.trim_end_matches('_'))),
-            "dwd" | "dwt" => Err("choose another prefix: device tokens have this one".to_owned()),
-            _ if !(1..=16).contains(&text.len()) || !text.bytes().all(|b| b.is_ascii_alphanumeric()) => {
-                Err("use 1 to 16 letters and digits".to_owned())
+            "dwd" | "dwt" => return Err("choose another prefix: device tokens have this one".to_owned()),
+            _ if text.ends_with('_') => {
+                return Err(format!("write {}: the _ is added", text.trim_end_matches('_')));
             }
-            _ => Ok(Self(text.to_owned())),
+            _ => {}
         }
+        Prefix::parse(text)
+            .map(Self)
+            .map_err(|_| "begin with a lower-case letter; then lower-case letters and digits".to_owned())
     }
 
     fn text(&self) -> String {
-        self.0.clone()
+        self.0.as_str().to_owned()
     }
 }
