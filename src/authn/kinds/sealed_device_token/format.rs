@@ -83,7 +83,6 @@ pub(super) fn decode_own(encoded: &str) -> Result<Vec<u8>, Malformed> {
 }
 
 /// IV, tag and ciphertext of the compatible form; the ciphertext is not empty.
-#[expect(clippy::type_complexity, reason = "three parts of fixed and variable size")]
 pub(super) fn split_compatible(
     bytes: &[u8],
 ) -> Option<(&[u8; COMPATIBLE_IV_BYTES], &[u8; TAG_BYTES], &[u8])> {
@@ -93,7 +92,6 @@ pub(super) fn split_compatible(
 }
 
 /// Nonce, ciphertext and tag of our own form; the ciphertext is not empty.
-#[expect(clippy::type_complexity, reason = "three parts of fixed and variable size")]
 pub(super) fn split_own(bytes: &[u8]) -> Option<(&[u8; NONCE_BYTES], &[u8], &[u8; TAG_BYTES])> {
     let (nonce, rest) = bytes.split_first_chunk()?;
     let (text, tag) = rest.split_last_chunk()?;
