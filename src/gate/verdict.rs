@@ -72,6 +72,35 @@ impl Forwarding {
     }
 }
 
+/// Forwardings for unit tests of the doors.
+#[cfg(test)]
+pub mod testing {
+    use super::*;
+    use crate::gate::facts::Facts;
+    use crate::gate::upstream_headers::RequestIds;
+
+    /// What the gate would say to a permitted request: target and client as received.
+    pub fn forwarding(permit: Permit, facts: &Facts<'_>) -> Forwarding {
+        let ids = RequestIds::new([7; 16]);
+        let rules = &permit.route().upstream_headers;
+        let writer = Arc::new(UpstreamHeaders::new([rules], ids.clone()));
+        let target = match facts.query {
+            Some(query) => format!("{}?{query}", facts.path).parse(),
+            None => facts.path.parse(),
+        };
+        Forwarding {
+            target: target.expect("a target"),
+            client: ClientIp::new(facts.peer.ip()),
+            scheme: facts.scheme,
+            request_id: ids.request_id(facts),
+            dialect: Dialect::Problem,
+            assertion: None,
+            writer,
+            permit,
+        }
+    }
+}
+
 /// A refusal, with what its answer needs.
 #[derive(Debug)]
 pub struct Refusal {

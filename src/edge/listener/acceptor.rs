@@ -132,7 +132,70 @@ async fn hand(
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroUsize;
+    use std::rc::Rc;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+
     use super::*;
+    use crate::edge::listener::ListenSettings;
+    use crate::edge::proxy::ConnectionSettings;
+    use crate::gate::Scheme;
+    use crate::runtime::readiness::Readiness;
+    use crate::runtime::workers::{Accepted, Serve};
+    use crate::telemetry::Metrics;
+
+    /// Greets, then waits for the client to leave.
+    struct Greets;
+
+    impl Serve for Greets {
+        type Listener = ListenerProfile;
+
+        async fn serve(self: Rc<Self>, mut accepted: Accepted<ListenerProfile>) {
+            assert!(accepted.stream.nodelay().expect("readable"));
+            accepted.stream.write_all(b"hi").await.expect("written");
+            let _ = accepted.stream.read_u8().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn connections_are_bounded_counted_and_refused_once_closing() {
+        let bound = Bound::bind(ListenSettings {
+            address: ([127, 0, 0, 1], 0).into(),
+            max_connections: 1,
+            profile: Arc::new(ListenerProfile {
+                name: "public".into(),
+                trusted_proxies: Default::default(),
+                scheme: Scheme::Http,
+                connection: ConnectionSettings::default(),
+            }),
+        });
+        let bound = bound.expect("bound");
+        let address = bound.address();
+        let workers = Workers::start(NonZeroUsize::MIN, |_| Greets).expect("threads");
+        let drain = Drain::new(Readiness::new());
+        let metrics = Metrics::new().expect("metrics").for_listener("public");
+        let clients = async {
+            let mut first = TcpStream::connect(address).await.expect("connected");
+            first.read_exact(&mut [0; 2]).await.expect("greeted");
+            let mut second = TcpStream::connect(address).await.expect("connected");
+            assert_eq!(second.read(&mut [0; 2]).await.unwrap_or(0), 0, "closed unserved");
+            assert_eq!(metrics.refused.count(ConnectionRefusal::Limit), 1);
+            assert_eq!((metrics.connections.get(), drain.connections()), (1, 1));
+            drop(first);
+            drain.empty(Duration::from_secs(20)).await;
+            let mut third = TcpStream::connect(address).await.expect("connected");
+            third.read_exact(&mut [0; 2]).await.expect("there is room again");
+            drain.advance(Stage::Closing);
+        };
+        let (accepting, ()) = tokio::join!(accept(bound, &workers, &drain, &metrics), clients);
+        accepting.expect("ended by the drain");
+        assert_eq!(metrics.accepted.get(), 3);
+        TcpStream::connect(address)
+            .await
+            .expect_err("nobody listens any more");
+    }
 
     #[test]
     fn a_lack_of_room_pauses_and_one_lost_connection_does_not() {

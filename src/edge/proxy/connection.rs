@@ -1,6 +1,5 @@
 //! One client connection: the screen, hyper above it, the service, and a gentle end.
 
-use std::cell::Cell;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -44,7 +43,6 @@ impl<D: Decide> Engine<D> {
             peer,
             line: screen.line().clone(),
             exchange: Rc::new(self.deadlines.register()),
-            lingers: Cell::new(false),
             listener,
         });
         let (engine, for_service) = (self.clone(), client.clone());
@@ -70,12 +68,13 @@ impl<D: Decide> Engine<D> {
             Pin::new(&mut connection).poll(cx)
         })
         .await;
-        if let Err(error) = outcome {
-            tracing::debug!(%error, "a client connection ended badly");
-        }
-        if client.lingers.get() || client.line.refusal().is_some() {
-            let stream = connection.into_parts().io.into_inner().into_inner();
-            let _ = tokio::time::timeout(LINGER, discard(stream)).await;
+        match outcome {
+            Ok(()) => {
+                // In a box of its own: open connections do not carry the room for it.
+                let stream = connection.into_parts().io.into_inner().into_inner();
+                let _ = tokio::time::timeout(LINGER, Box::pin(discard(stream))).await;
+            }
+            Err(error) => tracing::debug!(%error, "a client connection ended badly"),
         }
     }
 }
@@ -83,8 +82,8 @@ impl<D: Decide> Engine<D> {
 /// Fields of the request that stands for a refused head.
 const REFUSED_FIELDS: usize = 2;
 
-/// Reads on for a moment: closing a socket with unread bytes resets it, and the client may lose the answer
-/// that it has not read yet. The writing side is closed already.
+/// Reads on until the client closes, for a moment at most: closing a socket with unread bytes resets it, and
+/// the client may lose an answer that it has not read yet. hyper has closed the writing side already.
 async fn discard(stream: impl AsyncRead + Unpin) {
     let mut rest = stream.take(LINGER_MAX_BYTES);
     let mut scratch = [0; 4096];

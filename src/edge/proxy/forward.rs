@@ -6,6 +6,7 @@
 
 use std::error::Error as _;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
@@ -18,7 +19,6 @@ use super::decide::Decide;
 use super::pool::{Lease, Upstream};
 use super::service::{Client, Engine};
 use crate::authz::Permit;
-use crate::domain::clock::Now;
 use crate::domain::reason::Reason;
 use crate::gate::Forwarding;
 use crate::gate::upstream_headers::strip_hop_by_hop;
@@ -46,12 +46,11 @@ impl<D: Decide> Engine<D> {
     pub(super) async fn forward(
         &self,
         client: &Client,
-        forwarding: &Forwarding,
+        forwarding: &mut Forwarding,
         parts: request::Parts,
         incoming: Incoming,
-        now: Now,
     ) -> Result<Response<Body>, Failure> {
-        let route = forwarding.permit.route();
+        let route = Arc::clone(forwarding.permit.route());
         let Some(upstream) = route.upstream.as_ref().and_then(|name| self.upstream(name)) else {
             tracing::error!(route = &*route.name, "a route was permitted that has no upstream");
             return Err(Failure {
@@ -71,7 +70,7 @@ impl<D: Decide> Engine<D> {
         let settings = upstream.settings();
         let response_timeout = route.response_timeout.unwrap_or(settings.response_timeout);
         let mut headers = parts.headers;
-        self.prepare_head(forwarding, now, &parts.uri, &mut headers);
+        prepare_head(forwarding, &parts.uri, &mut headers);
         headers
             .entry(HOST)
             .or_insert_with(|| settings.address.authority().clone());
@@ -103,19 +102,19 @@ impl<D: Decide> Engine<D> {
         let body = Body::upstream(incoming, lease, client.exchange.clone(), settings.idle_timeout);
         Ok(Response::from_parts(parts, body))
     }
+}
 
-    fn prepare_head(&self, forwarding: &Forwarding, now: Now, uri: &Uri, headers: &mut HeaderMap) {
-        strip_hop_by_hop(headers);
-        // The decision is made: hyper asks the client for the body as soon as the upstream wants it.
-        headers.remove(EXPECT);
-        if let Some(authority) = uri.authority()
-            && !headers.contains_key(HOST)
-            && let Ok(host) = HeaderValue::from_str(authority.as_str())
-        {
-            headers.insert(HOST, host);
-        }
-        self.decide.write_head(forwarding, now, headers);
+fn prepare_head(forwarding: &mut Forwarding, uri: &Uri, headers: &mut HeaderMap) {
+    strip_hop_by_hop(headers);
+    // The decision is made: hyper asks the client for the body as soon as the upstream wants it.
+    headers.remove(EXPECT);
+    if let Some(authority) = uri.authority()
+        && !headers.contains_key(HOST)
+        && let Ok(host) = HeaderValue::from_str(authority.as_str())
+    {
+        headers.insert(HOST, host);
     }
+    forwarding.write_head(headers);
 }
 
 /// One request, one answer. The permit is not looked at: having it is the point.

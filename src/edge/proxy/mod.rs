@@ -14,6 +14,8 @@ pub mod pool;
 pub mod screen;
 pub mod service;
 pub mod settings;
+#[cfg(test)]
+mod tests;
 mod unread;
 
 pub use decide::Decide;

@@ -20,8 +20,8 @@ pub struct Record {
     pub kind: Option<CredentialKind>,
     /// How it ended.
     pub outcome: RequestOutcome,
-    /// Why it was refused or failed.
-    pub reason: Option<Reason>,
+    /// Why it failed after it was permitted. The gate has counted its own refusals already.
+    pub failure: Option<Reason>,
 }
 
 /// Counts the requests of one data thread.
@@ -68,7 +68,7 @@ impl Observer {
         self.metrics
             .request_duration
             .observe(started.elapsed().as_secs_f64());
-        if let Some(reason) = record.reason {
+        if let Some(reason) = record.failure {
             self.metrics.reject(reason);
         }
         let mut routes = self.routes.borrow_mut();

@@ -2,7 +2,6 @@
 //!
 //! A panic in a request is a bug, but only that request's: it is caught, counted and answered 500.
 
-use std::cell::Cell;
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
@@ -11,7 +10,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use http::header::{CONNECTION, EXPECT, HOST};
-use http::{HeaderValue, Request, Response};
+use http::{HeaderValue, Request, Response, request};
 use hyper::body::Incoming;
 
 use super::body::Body;
@@ -26,7 +25,7 @@ use crate::domain::clock::{Clock, Now, Stopwatch};
 use crate::domain::net::PeerAddr;
 use crate::domain::reason::Reason;
 use crate::edge::answers;
-use crate::gate::{Facts, Refusal, Verdict};
+use crate::gate::{Facts, Forwarding, Refusal, Verdict};
 use crate::runtime::deadlines::{Deadline, Deadlines};
 use crate::runtime::drain::{Drain, Stage};
 use crate::runtime::workers::spawn_here;
@@ -70,8 +69,6 @@ pub struct Client {
     pub(super) line: Arc<Line>,
     /// Runs while an upstream has its turn. One request at a time: one is enough.
     pub(super) exchange: Rc<Deadline>,
-    /// Something of the client's was left unread: close gently, or it loses the answer.
-    pub(super) lingers: Cell<bool>,
 }
 
 impl<D: Decide> Engine<D> {
@@ -129,54 +126,68 @@ impl<D: Decide> Engine<D> {
         let now = self.clock.now();
         let (parts, incoming) = request.into_parts();
         let facts = client.facts(&parts);
-        let refusal = match client.line.refusal() {
+        let verdict = match client.line.refusal() {
             // Earlier requests of the connection may still be on their way through: the method tells.
             Some(reason) if parts.method.as_str() == REFUSED_METHOD => {
-                Box::new(self.decide.refuse_unasked(&facts, reason))
+                Verdict::Refuse(Box::new(self.decide.refuse_unread(reason, client.peer, now)))
             }
-            _ => match self.decide.decide(&facts, now).await {
-                Verdict::Refuse(refusal) => refusal,
-                Verdict::Forward(forwarding) => {
-                    let expects = parts.headers.contains_key(EXPECT);
-                    let record = |outcome, reason| Record {
-                        route: forwarding.permit.route().name.clone(),
-                        kind: forwarding
-                            .permit
-                            .authentication()
-                            .map(|a| a.identity().credential_kind),
-                        outcome,
-                        reason,
-                    };
-                    return match self.forward(client, &forwarding, parts, incoming, now).await {
-                        Ok(response) => (response, record(RequestOutcome::Forwarded, None)),
-                        Err(Failure { reason, unread }) => {
-                            let outcome = match reason {
-                                Reason::BodyTooLarge | Reason::MalformedRequest => RequestOutcome::Refused,
-                                _ => RequestOutcome::Failed,
-                            };
-                            let refusal = self.decide.refuse_permitted(&forwarding, reason);
-                            let unread = unread.map(|incoming| Unread { incoming, expects });
-                            let response = self.refuse(client, &refusal, unread, now);
-                            (response, record(outcome, Some(reason)))
-                        }
-                    };
-                }
-            },
+            _ => self.decide.decide(&facts, now).await,
         };
         let expects = parts.headers.contains_key(EXPECT);
-        let response = self.refuse(client, &refusal, Some(Unread { incoming, expects }), now);
-        let record = Record {
-            route: refusal.route.clone(),
-            kind: refusal.presented,
-            outcome: RequestOutcome::Refused,
-            reason: Some(refusal.reason),
+        match verdict {
+            Verdict::Forward(forwarding) => {
+                let forwarded = self.forward_or_refuse(client, forwarding, parts, incoming, now);
+                forwarded.await
+            }
+            Verdict::Refuse(refusal) => {
+                let response = self.refuse(&refusal, Some(Unread { incoming, expects }), now);
+                let record = Record {
+                    route: refusal.route.clone(),
+                    kind: refusal.presented,
+                    outcome: RequestOutcome::Refused,
+                    failure: None,
+                };
+                (response, record)
+            }
+        }
+    }
+
+    async fn forward_or_refuse(
+        &self,
+        client: &Client,
+        mut forwarding: Forwarding,
+        parts: request::Parts,
+        incoming: Incoming,
+        now: Now,
+    ) -> (Response<Body>, Record) {
+        let expects = parts.headers.contains_key(EXPECT);
+        let forwarded = self.forward(client, &mut forwarding, parts, incoming).await;
+        let record = |outcome, failure| Record {
+            route: Arc::clone(&forwarding.permit.route().name),
+            kind: forwarding
+                .permit
+                .authentication()
+                .map(|a| a.identity().credential_kind),
+            outcome,
+            failure,
         };
-        (response, record)
+        match forwarded {
+            Ok(response) => (response, record(RequestOutcome::Forwarded, None)),
+            Err(Failure { reason, unread }) => {
+                let outcome = match reason {
+                    Reason::BodyTooLarge | Reason::MalformedRequest => RequestOutcome::Refused,
+                    _ => RequestOutcome::Failed,
+                };
+                let unread = unread.map(|incoming| Unread { incoming, expects });
+                let response = self.refuse(&forwarding.refusal(reason), unread, now);
+                (response, record(outcome, Some(reason)))
+            }
+        }
     }
 
     /// Renders a refusal and settles what becomes of a body that nobody read. `None`: it was handed on,
     /// and how much of it was read is unknown.
-    fn refuse(&self, client: &Client, refusal: &Refusal, unread: Option<Unread>, now: Now) -> Response<Body> {
+    fn refuse(&self, refusal: &Refusal, unread: Option<Unread>, now: Now) -> Response<Body> {
         let mut response = answers::render(refusal, now).map(Body::full);
         let after = match unread {
             Some(unread) => unread::settle(unread),
@@ -184,7 +195,6 @@ impl<D: Decide> Engine<D> {
         };
         if after == unread::After::Close {
             close_after(&mut response);
-            client.lingers.set(true);
         }
         response
     }
@@ -193,21 +203,20 @@ impl<D: Decide> Engine<D> {
     fn answer_to_panic(&self, client: &Client) -> (Response<Body>, Record) {
         self.observer.metrics().panics.inc();
         tracing::error!("a request ended by a panic; this is a bug");
-        let parts = Request::new(()).into_parts().0;
-        let reason = Reason::InternalError;
-        let refusal = self.decide.refuse_unasked(&client.facts(&parts), reason);
+        let now = self.clock.now();
+        let refusal = self.decide.refuse_unread(Reason::InternalError, client.peer, now);
         let record = Record {
             route: refusal.route.clone(),
             kind: None,
             outcome: RequestOutcome::Failed,
-            reason: Some(reason),
+            failure: None,
         };
-        (self.refuse(client, &refusal, None, self.clock.now()), record)
+        (self.refuse(&refusal, None, now), record)
     }
 }
 
 impl Client {
-    fn facts<'a>(&'a self, parts: &'a http::request::Parts) -> Facts<'a> {
+    fn facts<'a>(&'a self, parts: &'a request::Parts) -> Facts<'a> {
         let host = match parts.uri.authority() {
             // The screen made sure that it agrees with `Host`.
             Some(authority) => Some(authority.as_str()),

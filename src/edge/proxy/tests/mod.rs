@@ -1,0 +1,6 @@
+//! The proxy from socket to socket: one engine, clients over pipes, an upstream played by the test.
+
+mod forwarding;
+mod refusing;
+mod support;
+mod upstream_faults;
