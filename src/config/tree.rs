@@ -206,6 +206,7 @@ impl Builder {
                 } else {
                     Value::Text(text.into_owned())
                 };
+                self.nodes = self.nodes.saturating_add(1);
                 let done = Anchored {
                     node: Node { origin, value },
                     nodes: 1,
@@ -218,6 +219,7 @@ impl Builder {
                     refuse(report, "an alias of what it stands in", "write the values out");
                     return None;
                 };
+                self.nodes = self.nodes.saturating_add(anchored.nodes);
                 return self.complete(anchored, 0, report);
             }
             Event::SequenceStart(_, anchor, tag) | Event::MappingStart(_, anchor, tag) if tag.is_some() => {
@@ -249,6 +251,7 @@ impl Builder {
     }
 
     fn start(&mut self, origin: Origin, anchor: usize, content: Content) {
+        self.nodes = self.nodes.saturating_add(1);
         self.open.push(Open {
             origin,
             anchor,
@@ -260,7 +263,6 @@ impl Builder {
 
     /// Puts a finished node where it belongs.
     fn complete(&mut self, done: Anchored, anchor: usize, report: &mut Report) -> Option<()> {
-        self.nodes = self.nodes.saturating_add(done.nodes);
         if self.nodes > MAX_NODES || self.open.len().saturating_add(done.height) > MAX_DEPTH {
             report.add_at(
                 "",

@@ -25,10 +25,21 @@ fn nesting_is_bounded() {
         bad(&text);
     }
     let mut chain = String::from("a0: &a0 [x]\n");
-    for i in 1..200 {
+    for i in 1..50 {
         chain.push_str(&format!("a{i}: &a{i} [*a{}]\n", i - 1));
     }
     assert!(bad(&chain).contains("levels"));
+}
+
+#[test]
+fn a_thousand_routes_are_no_bomb() {
+    let mut text = format!("{BASE}routes:\n");
+    for i in 0..1000 {
+        text.push_str(&format!(
+            "  - {{ path: /r{i}/, upstream: api, require: {{ scopes: [a, b] }}, methods: [GET] }}\n"
+        ));
+    }
+    assert_eq!(read(&text).expect("good").settings.routes.len(), 1000);
 }
 
 #[test]
