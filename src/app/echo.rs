@@ -12,39 +12,37 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
+use crate::runtime::side_door::{self, Bounds};
 use crate::runtime::tasks::Tasks;
 
 /// Most of a body that is read.
 const MAX_BODY_BYTES: usize = 1024 * 1024;
 
-/// Starts the echo upstream on a free loopback port.
-pub async fn start(tasks: &Tasks) -> std::io::Result<SocketAddr> {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+/// Binds a free loopback port.
+pub fn bind() -> std::io::Result<(std::net::TcpListener, SocketAddr)> {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0))?;
+    listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
-    let spawner = tasks.clone();
-    tasks.spawn("echo-upstream", async move {
-        let shutdown = spawner.shutdown().clone();
-        loop {
-            let accepted = tokio::select! {
-                () = shutdown.cancelled() => return,
-                accepted = listener.accept() => accepted,
-            };
-            let Ok((stream, _)) = accepted else { continue };
-            let shutdown = shutdown.clone();
-            spawner.spawn("echo-connection", async move {
-                let connection = hyper::server::conn::http1::Builder::new()
-                    .serve_connection(TokioIo::new(stream), service_fn(answer));
-                tokio::select! {
-                    () = shutdown.cancelled() => {}
-                    _ = connection => {}
-                }
-            });
-        }
-    });
-    Ok(address)
+    Ok((listener, address))
+}
+
+/// Serves until the tasks are stopped.
+pub async fn serve(listener: std::net::TcpListener, tasks: Tasks) -> std::io::Result<()> {
+    let listener = TcpListener::from_std(listener)?;
+    let end = tasks.shutdown().clone();
+    let service = service_fn(answer);
+    side_door::serve(
+        listener,
+        "echo-upstream",
+        Bounds::default(),
+        tasks,
+        end,
+        move |_| service,
+    )
+    .await;
+    Ok(())
 }
 
 async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
@@ -55,7 +53,10 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
     };
     let mut headers: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for (name, value) in &head.headers {
-        headers.entry(name.as_str()).or_default().push(String::from_utf8_lossy(value.as_bytes()).into_owned());
+        headers
+            .entry(name.as_str())
+            .or_default()
+            .push(String::from_utf8_lossy(value.as_bytes()).into_owned());
     }
     let seen = serde_json::json!({
         "method": head.method.as_str(),

@@ -1,1 +1,13 @@
-//! Composition: settings to running rooms.
+//! Composition: settings become running rooms, and the doors in front of them. The only room that knows
+//! every other one but the command line; nothing is decided here.
+
+mod convert;
+mod demo;
+mod echo;
+mod gauges;
+mod rooms;
+mod serve;
+
+pub use demo::demo;
+pub use rooms::Rooms;
+pub use serve::{Process, serve};

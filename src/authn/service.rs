@@ -17,11 +17,12 @@ use super::verifier::{Blame, Inspection, Rejection, Verifier};
 use crate::audit::UsageRecorder;
 use crate::cluster::FeedState;
 use crate::crypto::digest::CacheDigester;
-use crate::domain::clock::{Clock, Now};
+use crate::domain::clock::{Clock, Now, Stopwatch};
 use crate::domain::identity::CredentialKind;
 use crate::domain::net::ClientIp;
 use crate::domain::reason::Reason;
 use crate::runtime::tasks::Tasks;
+use crate::telemetry::labels::Stage;
 use crate::telemetry::metrics::Metrics;
 
 /// How often a look-up is begun again because revocations kept coming while it ran.
@@ -189,6 +190,21 @@ impl Authn {
 
     /// Looks a credential up, together with everyone who asks the same, within the deadline.
     pub async fn look_up(
+        self: &Arc<Self>,
+        question: Question,
+        presented: PresentedOwned,
+        from: ClientIp,
+        now: Now,
+    ) -> Result<Authenticated, Rejection> {
+        let watch = Stopwatch::start();
+        let answer = self.look_up_unmeasured(question, presented, from, now).await;
+        self.metrics
+            .decision_duration
+            .observe(Stage::LookUp, watch.elapsed());
+        answer
+    }
+
+    async fn look_up_unmeasured(
         self: &Arc<Self>,
         question: Question,
         presented: PresentedOwned,

@@ -47,10 +47,8 @@ pub struct Forwarding {
 impl Forwarding {
     /// Makes the received head into the upstream's: everything that looks like ours is removed, then set
     /// from the permit. Hop-by-hop fields must be gone already.
-    pub fn write_head(&mut self, headers: &mut HeaderMap) {
-        let assertion = self.assertion.take();
-        let writer = Arc::clone(&self.writer);
-        writer.apply(self, assertion, headers);
+    pub fn write_head(&self, headers: &mut HeaderMap) {
+        self.writer.apply(self, self.assertion.clone(), headers);
     }
 
     /// The writer, for trailers.

@@ -20,7 +20,7 @@ use super::metrics::Metrics;
 use crate::domain::clock::Clock;
 
 /// Fields that may be written. None of them ever holds what a client sent, but for its address.
-pub const ALLOWED_FIELDS: [&str; 44] = [
+pub const ALLOWED_FIELDS: [&str; 45] = [
     "act",
     "actor",
     "address",
@@ -30,6 +30,7 @@ pub const ALLOWED_FIELDS: [&str; 44] = [
     "count",
     "credential",
     "customer",
+    "door",
     "duration_ms",
     "error",
     "events",

@@ -123,7 +123,6 @@ impl Service for Acceptors {
             let metrics = self.metrics.for_listener(&name);
             let (workers, drain) = (&self.workers, &self.drain);
             async move {
-                tracing::info!(listener = &*name, address = %bound.address(), "listening");
                 let ended: io::Result<()> = accept(bound, workers, drain, &metrics).await;
                 if let Err(error) = ended {
                     tracing::error!(listener = &*name, %error, "accepting ended");

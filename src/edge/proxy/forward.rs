@@ -18,9 +18,9 @@ use super::body::{Body, BodyError, RequestBody};
 use super::decide::Decide;
 use super::pool::{Lease, Upstream};
 use super::service::{Client, Engine};
-use crate::authz::Permit;
 use crate::domain::reason::Reason;
 use crate::gate::Forwarding;
+use crate::gate::Permit;
 use crate::gate::upstream_headers::strip_hop_by_hop;
 use crate::telemetry::labels::UpstreamFailure;
 
@@ -104,7 +104,7 @@ impl<D: Decide> Engine<D> {
     }
 }
 
-fn prepare_head(forwarding: &mut Forwarding, uri: &Uri, headers: &mut HeaderMap) {
+fn prepare_head(forwarding: &Forwarding, uri: &Uri, headers: &mut HeaderMap) {
     strip_hop_by_hop(headers);
     // The decision is made: hyper asks the client for the body as soon as the upstream wants it.
     headers.remove(EXPECT);

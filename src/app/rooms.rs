@@ -1,0 +1,189 @@
+//! From settings to running rooms: everything below the doors.
+//!
+//! The order is the order of dependence: data folder, store, keys, verifiers, revocations, authn, accounts.
+//! Both the server and a management command on a resting store build their rooms here; they differ in how
+//! they open the store. Starts background tasks but opens no door.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+
+use super::convert;
+use crate::accounts::{self, Accounts, Issuers, KeyVault};
+use crate::audit::{AuditQueue, UsageRecorder};
+use crate::authn::kinds::{api_token, basic, device_token, jwt, sealed_device_token};
+use crate::authn::revocation::RevocationIndex;
+use crate::authn::{Authn, Verifier};
+use crate::cluster::{FeedState, Follower};
+use crate::config::Settings;
+use crate::crypto::CacheDigester;
+use crate::domain::clock::Clock;
+use crate::runtime::slow_pool::SlowPool;
+use crate::runtime::tasks::Tasks;
+use crate::store::Store;
+use crate::store::sqlite::{OpenAs, SqliteStore};
+use crate::telemetry::Metrics;
+
+/// How often revocations are forgotten that nothing can be presented against any more.
+const PRUNE_EVERY: Duration = Duration::from_secs(60);
+
+/// Everything below the doors.
+pub struct Rooms {
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// Verifies credentials.
+    pub authn: Arc<Authn>,
+    /// The use cases.
+    pub accounts: Arc<Accounts>,
+    /// Security events.
+    pub audit: AuditQueue,
+    /// The JWT verifier, for the age of fetched keys.
+    pub jwt: Arc<jwt::JwtVerifier>,
+    /// How fresh the revocation feed is.
+    pub feed: Arc<FeedState>,
+    /// Slow digests.
+    pub slow_pool: SlowPool,
+    /// The metrics.
+    pub metrics: Arc<Metrics>,
+    /// The time.
+    pub clock: Clock,
+}
+
+impl Rooms {
+    /// Builds them. Fails with what was found, what was expected and what to do.
+    pub async fn build(
+        settings: &Settings,
+        open_as: OpenAs,
+        tasks: &Tasks,
+        metrics: Arc<Metrics>,
+        clock: Clock,
+    ) -> anyhow::Result<Self> {
+        if let Some(warning) = accounts::data_folder::prepare(&settings.data_dir)? {
+            tracing::warn!("{warning}");
+        }
+        let store: Arc<dyn Store> = SqliteStore::open(convert::store_path(settings), open_as).await?;
+        let (vault, warning) =
+            KeyVault::open(Arc::clone(&store), &settings.data_dir, clock.now().wall).await?;
+        if let Some(warning) = warning {
+            tracing::warn!("{warning}");
+        }
+        let keys = vault.handles().clone();
+        let slow_pool = SlowPool::new(tasks.handle().clone(), convert::slow_pool(settings));
+
+        let sealed = Arc::new(convert::sealed_device_token(settings, &keys));
+        let api = Arc::new(settings.credentials.api_token.clone());
+        let basic_settings = settings.credentials.basic.clone();
+        let jwt_settings = convert::jwt(settings, &keys);
+        let jwt = Arc::new(
+            jwt::JwtVerifier::start(&jwt_settings, &clock, tasks).context("credentials.jwt.issuers")?,
+        );
+        let lookup = || keys.lookup.clone();
+        let verifiers: Vec<Arc<dyn Verifier>> = vec![
+            Arc::new(sealed_device_token::SealedDeviceTokens::new(Arc::clone(&sealed))),
+            Arc::new(device_token::DeviceTokens::new(store.clone(), lookup())),
+            Arc::new(api_token::ApiTokens::new(
+                Arc::clone(&api),
+                store.clone(),
+                lookup(),
+                slow_pool.clone(),
+            )),
+            Arc::clone(&jwt) as Arc<dyn Verifier>,
+            Arc::new(basic::BasicPasswords::new(
+                &basic_settings,
+                store.clone(),
+                slow_pool.clone(),
+            )?),
+        ];
+
+        let revocations = Arc::new(RevocationIndex::new(settings.revocation.max_entries));
+        let follower = Follower::new(store.clone(), revocations.clone(), clock.clone());
+        follower.catch_up().await.context("reading the revocations")?;
+        let feed = Arc::clone(follower.state());
+        let usage = UsageRecorder::spawn(&settings.usage, store.clone(), metrics.clone(), tasks);
+        let authn = Authn::new(
+            verifiers.clone(),
+            CacheDigester::random()?,
+            1,
+            Arc::clone(&revocations),
+            Arc::clone(&feed),
+            usage,
+            convert::authn(settings),
+            tasks.clone(),
+            clock.clone(),
+            Arc::clone(&metrics),
+        );
+        let created = {
+            let authn = Arc::clone(&authn);
+            Arc::new(move || authn.cache().credential_created())
+        };
+        let access_token = jwt_settings.issuers.iter().find_map(jwt::AccessTokenIssuer::new);
+        let accounts = Arc::new(Accounts::new(accounts::Parts {
+            store: Arc::clone(&store),
+            vault,
+            issuers: Issuers {
+                sealed_device_token: sealed,
+                api_token: api.as_ref().clone(),
+                basic: basic_settings,
+                access_token,
+            },
+            verifiers,
+            revocations,
+            created,
+            slow_pool: slow_pool.clone(),
+            metrics: Arc::clone(&metrics),
+            clock: clock.clone(),
+        }));
+        let audit = AuditQueue::spawn(&settings.audit, store.clone(), metrics.clone(), tasks);
+        let rooms = Self {
+            store,
+            authn,
+            accounts,
+            audit,
+            jwt,
+            feed,
+            slow_pool,
+            metrics,
+            clock,
+        };
+        if open_as == OpenAs::Server {
+            rooms.follow(follower, settings.revocation.poll_interval, tasks);
+        }
+        Ok(rooms)
+    }
+
+    /// Follows the store's revocations and keys that another process rotated, until the tasks are stopped.
+    fn follow(&self, follower: Follower, every: Duration, tasks: &Tasks) {
+        tasks.spawn("revocation-feed", follower.run(every, tasks.shutdown().clone()));
+        let (accounts, authn) = (Arc::clone(&self.accounts), Arc::clone(&self.authn));
+        let (store, clock, shutdown) = (
+            Arc::clone(&self.store),
+            self.clock.clone(),
+            tasks.shutdown().clone(),
+        );
+        tasks.spawn("housekeeping", async move {
+            let mut keys = tokio::time::interval(every);
+            let mut pruning = tokio::time::interval(PRUNE_EVERY);
+            for timer in [&mut keys, &mut pruning] {
+                timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            }
+            loop {
+                tokio::select! {
+                    () = shutdown.cancelled() => return,
+                    _ = keys.tick() => {
+                        if let Err(error) = accounts.refresh_keys().await {
+                            tracing::warn!(%error, "looking for rotated keys failed; the present ones stay");
+                        }
+                    }
+                    _ = pruning.tick() => {
+                        let now = clock.now().wall;
+                        authn.revocations().prune(now);
+                        if let Err(error) = store.prune_revocations(now).await {
+                            tracing::warn!(%error, "pruning revocations failed; tried again later");
+                        }
+                    }
+                }
+            }
+        });
+    }
+}
