@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -54,14 +55,16 @@ impl<D: Decide> Engine<D> {
             .max_headers(client.listener.connection.head_max_fields.max(REFUSED_FIELDS))
             .serve_connection(TokioIo::new(screen), service);
 
-        let mut ended = std::pin::pin!(self.drain.reached(Stage::Ended));
-        let (mut registered, mut told) = (false, false);
+        let mut ended = std::pin::pin!(self.drain.reached(Stage::Ended).fuse());
+        let (mut seen, mut told) = (None, false);
         let outcome = std::future::poll_fn(|cx| {
-            // The drain's own waiting list is locked once per connection; the stage is read per poll.
-            if !std::mem::replace(&mut registered, true) {
+            // The drain's waiting list has a lock: it is joined at the start and again at each stage, which
+            // takes this connection off it. In between the stage is a plain load.
+            let stage = self.drain.stage();
+            if seen.replace(stage) != Some(stage) {
                 let _ = ended.as_mut().poll(cx);
             }
-            if !told && self.drain.stage() >= Stage::Ended {
+            if !told && stage >= Stage::Ended {
                 told = true;
                 Pin::new(&mut connection).graceful_shutdown();
             }

@@ -19,9 +19,8 @@ use super::decide::Decide;
 use super::pool::{Lease, Upstream};
 use super::service::{Client, Engine};
 use crate::domain::reason::Reason;
-use crate::gate::Forwarding;
-use crate::gate::Permit;
 use crate::gate::upstream_headers::strip_hop_by_hop;
+use crate::gate::{Forwarding, Permit};
 use crate::telemetry::labels::UpstreamFailure;
 
 /// Connections tried for one request; the last one is always fresh.

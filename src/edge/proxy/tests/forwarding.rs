@@ -301,3 +301,18 @@ fn closing_tells_clients_with_an_answer_and_ended_closes_the_idle() {
         assert_eq!(world.client().rest().await, "", "one that says nothing is closed");
     });
 }
+
+#[test]
+fn a_silent_connection_is_closed_at_the_end_of_a_drain_that_came_in_stages() {
+    on_a_data_thread(async {
+        let world = World::new().await;
+        let (mut fresh, mut idle) = (world.client(), world.client());
+        idle.send("GET /deny HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        idle.answer().await;
+        for stage in [Stage::Leaving, Stage::Closing, Stage::Ended] {
+            world.drain.advance(stage);
+            world.ticks(1).await;
+        }
+        assert_eq!((fresh.rest().await, idle.rest().await), Default::default());
+    });
+}
