@@ -16,6 +16,8 @@ mod principals;
 mod reading;
 mod revoking;
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
@@ -47,6 +49,8 @@ use crate::telemetry::metrics::Metrics;
 pub struct Issuers {
     /// Sealed device tokens.
     pub sealed_device_token: Arc<sealed_device_token::Settings>,
+    /// Form of device tokens when nothing is said.
+    pub device_token: DeviceTokenForm,
     /// API tokens.
     pub api_token: api_token::Settings,
     /// User names with passwords.
@@ -98,6 +102,11 @@ impl Accounts {
     /// The present, as the use cases see it.
     pub fn now(&self) -> UnixMillis {
         self.parts.clock.now().wall
+    }
+
+    /// The form of device tokens when nothing is said.
+    pub fn device_token_form(&self) -> DeviceTokenForm {
+        self.parts.issuers.device_token
     }
 
     /// Our keys.

@@ -7,10 +7,11 @@ use crate::authn::AuthnSettings;
 use crate::authn::extract::{self, Shapes};
 use crate::authn::kinds::{api_token, jwt, sealed_device_token};
 use crate::config::Settings;
-use crate::config::settings::StoreSettings;
+use crate::config::settings::{IssuerKeys, StoreSettings};
 use crate::crypto::CompatibleCipher;
 use crate::runtime::slow_pool::SlowPoolLimits;
 use crate::runtime::workers::default_threads;
+use crate::store::sqlite::OpenAs;
 
 /// Where the embedded store lies.
 pub(super) fn store_path(settings: &Settings) -> &Path {
@@ -48,8 +49,11 @@ pub(super) fn sealed_device_token(settings: &Settings, keys: &KeyHandles) -> sea
     }
 }
 
-pub(super) fn jwt(settings: &Settings, keys: &KeyHandles) -> jwt::JwtSettings {
+/// A management command verifies nobody: it fetches no key sets.
+pub(super) fn jwt(settings: &Settings, keys: &KeyHandles, open_as: OpenAs) -> jwt::JwtSettings {
+    let fetched = |keys: &IssuerKeys| matches!(keys, IssuerKeys::Given(jwt::KeySource::JwksUrl(_)));
     let issuers = settings.credentials.jwt_issuers.iter();
+    let issuers = issuers.filter(|issuer| open_as == OpenAs::Server || !fetched(&issuer.keys));
     jwt::JwtSettings {
         issuers: issuers.map(|issuer| issuer.with(&keys.jwt)).collect(),
     }

@@ -7,7 +7,9 @@ mod echo;
 mod gauges;
 mod rooms;
 mod serve;
+mod tool;
 
 pub use demo::demo;
 pub use rooms::Rooms;
 pub use serve::{Process, serve};
+pub use tool::Tool;

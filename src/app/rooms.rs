@@ -74,7 +74,7 @@ impl Rooms {
         let sealed = Arc::new(convert::sealed_device_token(settings, &keys));
         let api = Arc::new(settings.credentials.api_token.clone());
         let basic_settings = settings.credentials.basic.clone();
-        let jwt_settings = convert::jwt(settings, &keys);
+        let jwt_settings = convert::jwt(settings, &keys, open_as);
         let jwt = Arc::new(
             jwt::JwtVerifier::start(&jwt_settings, &clock, tasks).context("credentials.jwt.issuers")?,
         );
@@ -123,6 +123,7 @@ impl Rooms {
             vault,
             issuers: Issuers {
                 sealed_device_token: sealed,
+                device_token: settings.credentials.device_token_form,
                 api_token: api.as_ref().clone(),
                 basic: basic_settings,
                 access_token,

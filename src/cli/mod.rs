@@ -1,1 +1,196 @@
-//! The command line.
+//! The command line: parse, load the configuration, do one thing, say how it went.
+//!
+//! Management commands are requests to the management door, over its socket when a server runs, else in
+//! this process; they return when what they changed is durable. Exit codes: 0 done, 1 failed, 2 wrong
+//! usage or configuration. Serving itself is composed in `app`.
+
+mod args;
+mod client;
+mod commands;
+mod demo;
+mod output;
+mod show;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Parser;
+
+use self::args::{Cli, Command, Common, Config, Without};
+use self::client::Client;
+use self::output::{Form, Output};
+use crate::app;
+use crate::config::{self, Environment, Flags, Loaded};
+use crate::runtime::lines::Lines;
+use crate::telemetry::Metrics;
+use crate::telemetry::logging::{self, LogFormat, LogLevel};
+
+/// Log lines of a command that may wait for a slow terminal.
+const LOG_QUEUE_BYTES: usize = 64 * 1024;
+
+/// Why a command did not do what it should.
+#[derive(Debug)]
+pub enum Failure {
+    /// It was asked for in a way that cannot be: exit code 2.
+    Usage(String),
+    /// It could not be done: exit code 1.
+    Failed(String),
+}
+
+impl Failure {
+    fn failed(error: impl std::fmt::Display) -> Self {
+        // The alternate form also tells causes, where there are any.
+        Self::Failed(format!("{error:#}"))
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self::failed(error)
+    }
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    run(std::env::args_os())
+}
+
+/// Runs a command line.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are errors of this kind too, with exit code 0.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let form = if cli.common.json { Form::Json } else { Form::People };
+    let out = Output::new(form);
+    match dispatch(cli, out) {
+        Ok(code) => code,
+        Err(Failure::Usage(text)) => {
+            out.fault(&text);
+            ExitCode::from(2)
+        }
+        Err(Failure::Failed(text)) => {
+            out.fault(&text);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(cli: Cli, out: Output) -> Result<ExitCode, Failure> {
+    let common = cli.common;
+    match cli.command {
+        Command::Serve(wanted) => {
+            let loaded = load(&common, &wanted.without, out)?;
+            app::serve(&loaded.settings).map_err(Failure::failed)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Demo(_) if common.config.is_some() || common.data_dir.is_some() => Err(Failure::Usage(
+            "demo works in a temporary folder with a configuration of its own: leave out --config and --data-dir"
+                .to_owned(),
+        )),
+        Command::Demo(wanted) => {
+            demo::run(wanted.listen, out)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Check(without) => {
+            let loaded = load(&common, &without, out)?;
+            match out.form() {
+                Form::Json => out.json(&serde_json::json!({"problems": []}))?,
+                Form::People => out.text(&config::summary(&loaded.settings))?,
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Config(Config::Print(without)) => {
+            let loaded = load(&common, &without, out)?;
+            match out.form() {
+                Form::Json => out.json(&loaded.effective)?,
+                Form::People => out.text(&config::yaml(&loaded.effective))?,
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Config(Config::Schema) => {
+            out.json(&config::json_schema())?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Version => {
+            let version = env!("CARGO_PKG_VERSION");
+            match out.form() {
+                Form::Json => out.json(&serde_json::json!({ "version": version }))?,
+                Form::People => out.line(&format!("doorward {version}"))?,
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Token(_) | Command::Device(_) | Command::Key(_) | Command::Revoke(_) | Command::Audit(_) => {
+            if let Command::Revoke(wanted) = &cli.command {
+                commands::confirm(wanted, out)?;
+            }
+            let loaded = load_for_tools(&common, out)?;
+            let log = warnings_to_stderr()?;
+            tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()?
+                .block_on(manage(cli.command, &loaded, out))?;
+            log.flush(Duration::from_secs(1));
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+async fn manage(command: Command, loaded: &Loaded, out: Output) -> Result<(), Failure> {
+    let mut client = Client::connect(&loaded.settings).await?;
+    let done = match command {
+        Command::Token(command) => commands::token(&mut client, out, command).await,
+        Command::Device(command) => commands::device(&mut client, out, command).await,
+        Command::Key(command) => commands::key(&mut client, out, command).await,
+        Command::Revoke(wanted) => commands::revoke(&mut client, out, wanted).await,
+        Command::Audit(command) => commands::audit(&mut client, out, command).await,
+        Command::Serve(_) | Command::Demo(_) | Command::Check(_) | Command::Config(_) | Command::Version => {
+            Ok(())
+        }
+    };
+    client.close().await;
+    done
+}
+
+/// Warnings of the rooms, such as of a data folder that others may enter, reach whoever typed the command.
+fn warnings_to_stderr() -> Result<Lines, Failure> {
+    let dropped = Metrics::new().map_err(Failure::failed)?.log_lines_dropped;
+    let log = Lines::start(std::io::stderr(), LOG_QUEUE_BYTES, dropped)?;
+    logging::install(LogFormat::Text, LogLevel::Warn, Arc::new(log.clone())).map_err(Failure::failed)?;
+    Ok(log)
+}
+
+/// Loads the configuration, or prints every problem it has.
+fn load(common: &Common, without: &Without, out: Output) -> Result<Loaded, Failure> {
+    let flags = Flags {
+        config: common.config.clone(),
+        upstream: without.upstream.clone(),
+        listen: without.listen.clone(),
+        data_dir: common.data_dir.clone(),
+    };
+    config::load(&flags, &Environment::of_process()).map_err(|problems| {
+        if out.form() == Form::Json {
+            let _ = out.json(&problems.to_json());
+        }
+        Failure::Usage(problems.to_string())
+    })
+}
+
+/// The configuration for commands that forward nothing: without a file, the defaults that `serve --upstream`
+/// has. Where the app is does not matter to them.
+fn load_for_tools(common: &Common, out: Output) -> Result<Loaded, Failure> {
+    let without = Without {
+        upstream: common
+            .config
+            .is_none()
+            .then(|| "http://127.0.0.1:9000".to_owned()),
+        listen: None,
+    };
+    load(common, &without, out)
+}

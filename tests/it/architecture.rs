@@ -98,7 +98,16 @@ const USES: &[(&str, &[&str])] = &[
     ),
     (
         "cli",
-        &["domain", "telemetry", "runtime", "accounts", "config", "app"],
+        // It speaks to the management door, in the door's own words.
+        &[
+            "domain",
+            "telemetry",
+            "runtime",
+            "accounts",
+            "config",
+            "app",
+            "edge",
+        ],
     ),
 ];
 

@@ -160,10 +160,10 @@ pub fn permission(text: Option<&str>) -> Result<Permission, Problem> {
     }
 }
 
-/// Reads the form of a device token.
-pub fn device_token_form(text: Option<&str>) -> Result<DeviceTokenForm, Problem> {
+/// Reads the form of a device token; `usual` when nothing is said.
+pub fn device_token_form(text: Option<&str>, usual: DeviceTokenForm) -> Result<DeviceTokenForm, Problem> {
     match text {
-        None => Ok(DeviceTokenForm::default()),
+        None => Ok(usual),
         Some("alnum20") => Ok(DeviceTokenForm::Alphanumeric),
         Some("dwt") => Ok(DeviceTokenForm::Prefixed),
         Some(text) => DeviceTokenForm::parse(text).ok_or_else(|| {

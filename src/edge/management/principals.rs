@@ -146,7 +146,7 @@ pub(super) async fn regenerate(
         .as_deref()
         .map(|text| input::id("token", text))
         .transpose()?;
-    let form = input::device_token_form(wanted.format.as_deref())?;
+    let form = input::device_token_form(wanted.format.as_deref(), accounts.device_token_form())?;
     let issued = accounts
         .regenerate_device_token(&device, which.as_ref(), form, &actor)
         .await?;

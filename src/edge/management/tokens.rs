@@ -73,7 +73,7 @@ pub(super) async fn create(
         CredentialKind::DeviceToken => {
             refuse_foreign(&wanted, &[Field::User, Field::Password, Field::Tenant])?;
             let limits = input::limits(&wanted, accounts.now())?;
-            let form = input::device_token_form(wanted.format.as_deref())?;
+            let form = input::device_token_form(wanted.format.as_deref(), accounts.device_token_form())?;
             let owner = owner(&accounts, &wanted, &actor).await?;
             accounts.create_device_token(&owner, form, limits, &actor).await?
         }

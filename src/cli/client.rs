@@ -1,0 +1,162 @@
+//! One way to do each thing: a request to the management door. A running server answers it over its admin
+//! socket; when none runs, the same routes work on the store in this process.
+
+use std::io;
+use std::path::Path;
+
+use bytes::Bytes;
+use http::{Method, Request, StatusCode, header};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::net::UnixStream;
+use tokio::runtime::Handle;
+
+use super::Failure;
+use crate::app::Tool;
+use crate::config::Settings;
+use crate::edge::management::wire::ProblemBody;
+use crate::runtime::tasks::Tasks;
+
+/// Longest answer read.
+const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
+
+/// Who answers.
+pub enum Client {
+    /// A running server.
+    Server(SendRequest<Full<Bytes>>),
+    /// This process, on the store.
+    Here(Box<Tool>),
+}
+
+impl Client {
+    /// Finds out who answers.
+    pub async fn connect(settings: &Settings) -> Result<Self, Failure> {
+        match UnixStream::connect(&settings.admin.socket).await {
+            Ok(stream) => over(stream).await,
+            Err(e)
+                if matches!(
+                    e.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
+                ) =>
+            {
+                let tool = Tool::open(settings).await.map_err(Failure::failed)?;
+                Ok(Self::Here(Box::new(tool)))
+            }
+            Err(e) => Err(unreachable(&settings.admin.socket, &e)),
+        }
+    }
+
+    /// Reads something.
+    pub async fn get<T: DeserializeOwned>(&mut self, path: &str) -> Result<T, Failure> {
+        self.call(Method::GET, path, None).await
+    }
+
+    /// Does something.
+    pub async fn post<T: DeserializeOwned>(
+        &mut self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, Failure> {
+        let body = serde_json::to_vec(body).map_err(Failure::failed)?;
+        self.call(Method::POST, path, Some(body)).await
+    }
+
+    async fn call<T: DeserializeOwned>(
+        &mut self,
+        method: Method,
+        path: &str,
+        body: Option<Vec<u8>>,
+    ) -> Result<T, Failure> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("/api/v1{path}"))
+            .header(header::HOST, "localhost");
+        if body.is_some() {
+            request = request.header(header::CONTENT_TYPE, "application/json");
+        }
+        let request = request
+            .body(Full::new(Bytes::from(body.unwrap_or_default())))
+            .map_err(Failure::failed)?;
+        let (status, answer) = match self {
+            Self::Server(sender) => {
+                let response = sender.send_request(request).await.map_err(Failure::failed)?;
+                let status = response.status();
+                let limited = Limited::new(response.into_body(), MAX_ANSWER_BYTES);
+                let body = limited.collect().await;
+                let body = body.map_err(|e| Failure::Failed(format!("the answer broke off: {e}")))?;
+                (status, body.to_bytes())
+            }
+            Self::Here(tool) => tool.call(request).await.map_err(Failure::failed)?,
+        };
+        if status.is_success() {
+            return serde_json::from_slice(&answer)
+                .map_err(|e| Failure::Failed(format!("the answer cannot be understood: {e}")));
+        }
+        let message = match serde_json::from_slice::<ProblemBody>(&answer) {
+            Ok(problem) => problem.message,
+            Err(_) => format!("the server answered {status}"),
+        };
+        Err(match status {
+            StatusCode::BAD_REQUEST => Failure::Usage(message),
+            _ => Failure::Failed(message),
+        })
+    }
+
+    /// Ends it in order.
+    pub async fn close(self) {
+        if let Self::Here(tool) = self {
+            tool.close().await;
+        }
+    }
+}
+
+async fn over(stream: UnixStream) -> Result<Client, Failure> {
+    let (sender, connection) = http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(Failure::failed)?;
+    // It ends with its sender.
+    drop(Tasks::on(Handle::current()).spawn("admin-client", connection));
+    Ok(Client::Server(sender))
+}
+
+fn unreachable(socket: &Path, error: &io::Error) -> Failure {
+    Failure::Failed(format!(
+        "the admin socket {} cannot be used: {error}; run this as the user that runs the server",
+        socket.display()
+    ))
+}
+
+/// A text as one segment of a path or a value of a query (RFC 3986: everything but unreserved letters is
+/// encoded).
+pub fn encoded(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push('%');
+            out.push_str(&hex::encode_upper([byte]));
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_change_the_meaning_of_a_path_is_encoded() {
+        for (text, expected) in [
+            ("0190c2f0-aaaa", "0190c2f0-aaaa"),
+            ("own:ab", "own%3Aab"),
+            ("auth0|x/../y?z#", "auth0%7Cx%2F..%2Fy%3Fz%23"),
+            ("é", "%C3%A9"),
+        ] {
+            assert_eq!(encoded(text), expected);
+        }
+    }
+}
