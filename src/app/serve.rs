@@ -16,13 +16,16 @@ use tokio::runtime::Runtime;
 use super::rooms::Rooms;
 use super::{convert, gauges};
 use crate::accounts::{Administrators, HandedOver, hand_over_administrator_token};
+use crate::authn::kinds::jwt;
 use crate::authz::policy::Access;
 use crate::config::Settings;
+use crate::config::settings::IssuerKeys;
 use crate::crypto::random;
 use crate::domain::clock::Clock;
 use crate::edge::listener::{self, Bound, DrainTimes, ListenSettings, Serving};
 use crate::edge::management::{self, AdminSocket};
-use crate::edge::proxy::{Engine, EngineParts, ListenerProfile};
+use crate::edge::proxy::own_pages::PublicKeys;
+use crate::edge::proxy::{Engine, EngineParts, ListenerProfile, OwnPages};
 use crate::edge::status::StatusDoor;
 use crate::gate::assertion::AssertionSigner;
 use crate::gate::routes::RouteTable;
@@ -101,6 +104,7 @@ impl Process {
         let gate = Arc::new(gate(settings, &rooms)?);
         let upstreams = settings.upstreams.clone();
         let parts = EngineParts {
+            own_pages: own_pages(settings, &rooms),
             decide: gate,
             upstreams,
             clock,
@@ -289,6 +293,25 @@ fn gate(settings: &Settings, rooms: &Rooms) -> anyhow::Result<Gate> {
         request_ids,
         metrics,
     ))
+}
+
+/// The public keys are published when something is signed with them.
+fn own_pages(settings: &Settings, rooms: &Rooms) -> OwnPages {
+    let asserts = settings
+        .routes
+        .iter()
+        .any(|r| r.upstream_headers.assertion_audience.is_some());
+    let issues = settings
+        .credentials
+        .jwt_issuers
+        .iter()
+        .any(|i| matches!(i.keys, IssuerKeys::Own));
+    if !asserts && !issues {
+        return OwnPages::default();
+    }
+    let keys = rooms.accounts.vault().handles().clone();
+    let jwks: PublicKeys = Arc::new(move || jwt::public_jwks(&[&keys.jwt, &keys.assertion]));
+    OwnPages { jwks: Some(jwks) }
 }
 
 /// Says at start what an operator should know: public routes, and what is allowed but unusual.

@@ -259,7 +259,7 @@ impl Gate {
     }
 
     /// Refuses a request without deciding: its head was refused below the gate, or its handling failed.
-    /// Kept for the audit trail like any other refusal.
+    /// Counted and kept for the audit trail like any other refusal.
     pub fn refuse_unread(&self, reason: Reason, peer: PeerAddr, now: Now) -> Refusal {
         let client = EffectiveClient {
             address: ClientIp::new(peer.ip()),
@@ -305,7 +305,7 @@ impl Gate {
         }
     }
 
-    /// A refusal: kept for the audit trail and described for the door, which counts it.
+    /// A refusal: counted, kept for the audit trail, and described for the door.
     fn refuse(
         &self,
         stop: Stop<'_>,
@@ -321,6 +321,7 @@ impl Gate {
             presented,
             verified,
         } = stop;
+        self.metrics.reject(reason);
         let choice = route.as_ref().map_or(DialectChoice::Auto, |r| r.dialect);
         let dialect = choose(choice, presented.as_ref(), headers);
         let name = route.as_ref().map_or(&self.no_route, |r| &r.name);

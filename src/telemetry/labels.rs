@@ -38,6 +38,8 @@ labels! {
     RequestOutcome {
         /// It was permitted and the upstream answered.
         Forwarded = "forwarded",
+        /// It asked for a page of our own, which was answered without the gate.
+        Answered = "answered",
         /// The gate or the door refused it.
         Refused = "refused",
         /// It was permitted, but the upstream failed.

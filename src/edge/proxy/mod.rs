@@ -10,6 +10,7 @@ mod connection;
 pub mod decide;
 mod forward;
 pub mod observe;
+pub mod own_pages;
 pub mod pool;
 pub mod screen;
 pub mod service;
@@ -19,5 +20,6 @@ mod tests;
 mod unread;
 
 pub use decide::Decide;
+pub use own_pages::OwnPages;
 pub use service::{Engine, EngineParts};
 pub use settings::{ConnectionSettings, ListenerProfile, UpstreamAddress, UpstreamSettings};

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::FutureExt;
 use http::header::{CONNECTION, EXPECT, HOST};
 use http::{HeaderValue, Request, Response, request};
@@ -17,6 +18,7 @@ use super::body::Body;
 use super::decide::Decide;
 use super::forward::Failure;
 use super::observe::{Observer, Record};
+use super::own_pages::OwnPages;
 use super::pool::Upstream;
 use super::screen::{Line, REFUSED_METHOD};
 use super::settings::{ListenerProfile, UpstreamSettings};
@@ -42,6 +44,8 @@ pub struct EngineParts<D> {
     pub decide: Arc<D>,
     /// The apps behind us.
     pub upstreams: Vec<UpstreamSettings>,
+    /// Pages answered here.
+    pub own_pages: OwnPages,
     /// The clock.
     pub clock: Clock,
     /// How the process stops.
@@ -58,6 +62,8 @@ pub struct Engine<D> {
     pub(super) drain: Drain,
     pub(super) deadlines: Deadlines,
     upstreams: Box<[Rc<Upstream>]>,
+    own_pages: OwnPages,
+    own_route: Arc<str>,
     observer: Rc<Observer>,
 }
 
@@ -93,6 +99,8 @@ impl<D: Decide> Engine<D> {
             drain: parts.drain.clone(),
             deadlines: deadlines.clone(),
             upstreams,
+            own_pages: parts.own_pages.clone(),
+            own_route: Arc::from("doorward"),
             observer: Observer::new(parts.metrics.clone()),
         }
     }
@@ -126,6 +134,16 @@ impl<D: Decide> Engine<D> {
         let now = self.clock.now();
         let (parts, incoming) = request.into_parts();
         let facts = client.facts(&parts);
+        if let Some(page) = self.own_pages.answer(&parts.method, facts.path) {
+            let expects = parts.headers.contains_key(EXPECT);
+            let record = Record {
+                route: Arc::clone(&self.own_route),
+                kind: None,
+                outcome: RequestOutcome::Answered,
+                failure: None,
+            };
+            return (settle(page, Some(Unread { incoming, expects })), record);
+        }
         let verdict = match client.line.refusal() {
             // Earlier requests of the connection may still be on their way through: the method tells.
             Some(reason) if parts.method.as_str() == REFUSED_METHOD => {
@@ -185,18 +203,8 @@ impl<D: Decide> Engine<D> {
         }
     }
 
-    /// Renders a refusal and settles what becomes of a body that nobody read. `None`: it was handed on,
-    /// and how much of it was read is unknown.
     fn refuse(&self, refusal: &Refusal, unread: Option<Unread>, now: Now) -> Response<Body> {
-        let mut response = answers::render(refusal, now).map(Body::full);
-        let after = match unread {
-            Some(unread) => unread::settle(unread),
-            None => unread::After::Close,
-        };
-        if after == unread::After::Close {
-            close_after(&mut response);
-        }
-        response
+        settle(answers::render(refusal, now), unread)
     }
 
     /// Nothing of the request is at hand any more.
@@ -213,6 +221,20 @@ impl<D: Decide> Engine<D> {
         };
         (self.refuse(&refusal, None, now), record)
     }
+}
+
+/// Settles what becomes of a body that nobody read. `None`: it was handed on, and how much of it was read
+/// is unknown.
+fn settle(answer: Response<Bytes>, unread: Option<Unread>) -> Response<Body> {
+    let mut response = answer.map(Body::full);
+    let after = match unread {
+        Some(unread) => unread::settle(unread),
+        None => unread::After::Close,
+    };
+    if after == unread::After::Close {
+        close_after(&mut response);
+    }
+    response
 }
 
 impl Client {

@@ -14,6 +14,7 @@ use crate::domain::clock::{Clock, Now};
 use crate::domain::dialect::Dialect;
 use crate::domain::net::{NetworkSet, PeerAddr};
 use crate::domain::reason::Reason;
+use crate::edge::proxy::OwnPages;
 use crate::edge::proxy::{
     ConnectionSettings, Decide, Engine, EngineParts, ListenerProfile, UpstreamAddress, UpstreamSettings,
 };
@@ -92,6 +93,7 @@ impl World {
         let drain = Drain::new(Readiness::new());
         let metrics = Arc::new(Metrics::new().expect("metrics"));
         let parts = EngineParts {
+            own_pages: OwnPages::default(),
             decide: Arc::new(Table),
             upstreams: vec![settings],
             clock: Clock::System,
