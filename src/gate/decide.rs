@@ -8,6 +8,7 @@
 //!
 //! A cache hit awaits nothing. The snapshot is read once; what was read is passed down.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -23,9 +24,9 @@ use super::routes::RouteTable;
 use super::upstream_headers::{RequestIds, UpstreamHeaders};
 use super::verdict::{Forwarding, Refusal, Verdict};
 use crate::audit::{AuditQueue, RefusalEvent};
-use crate::authn::extract::{Shapes, extract, strip_query_parameters};
+use crate::authn::extract::{Shapes, extract, path_token, strip_query_parameters};
 use crate::authn::{Authenticated, Authn, Presented, Recall, Rejection};
-use crate::authz::policy::{DialectChoice, RoutePolicy};
+use crate::authz::policy::{DialectChoice, Requirement, RoutePolicy};
 use crate::authz::{Admitted, Denial, Encryption, Permit, admit, authorize, permit_anonymous};
 use crate::domain::clock::{Now, Stopwatch};
 use crate::domain::dialect::Dialect;
@@ -233,7 +234,8 @@ impl Gate {
             Some(query) => strip_query_parameters(query, &route.carriers.query_parameters),
             None => None,
         };
-        let target = path::target(path, query.as_deref()).map_err(Stop::before_routing)?;
+        let forwarded_path = without_token(path.as_str(), &route);
+        let target = path::target(&forwarded_path, query.as_deref()).map_err(Stop::before_routing)?;
         Ok(Permitted {
             permit,
             target,
@@ -351,6 +353,22 @@ impl Gate {
     }
 }
 
+/// The path to forward: a credential in it is replaced by `-`, unless the route forwards credentials.
+fn without_token<'a>(path: &'a str, route: &RoutePolicy) -> Cow<'a, str> {
+    let Some(prefix) = &route.carriers.path_token_after else {
+        return Cow::Borrowed(path);
+    };
+    match path_token(path, prefix) {
+        Some(token) if route.upstream_headers.forward_credential == Requirement::No => {
+            let rest = path
+                .get(prefix.len().saturating_add(token.len())..)
+                .unwrap_or_default();
+            Cow::Owned(format!("{prefix}-{rest}"))
+        }
+        _ => Cow::Borrowed(path),
+    }
+}
+
 fn encryption(scheme: Scheme) -> Encryption {
     match scheme {
         Scheme::Http => Encryption::None,
@@ -361,4 +379,35 @@ fn encryption(scheme: Scheme) -> Encryption {
 fn required_scopes(route: &RoutePolicy) -> Bytes {
     let wanted = route.require_all_scopes.iter().chain(&route.require_any_scope);
     Bytes::from(wanted.map(|s| s.as_str()).collect::<Vec<_>>().join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::authz::policy::testing::route;
+
+    #[test]
+    fn a_token_in_the_path_is_replaced_unless_the_route_forwards_credentials() {
+        let mut r = route("/api/v1/");
+        assert_eq!(
+            without_token("/api/v1/abc/telemetry", &r),
+            "/api/v1/abc/telemetry",
+            "no path tokens here"
+        );
+        r.carriers.path_token_after = Some("/api/v1/".to_owned());
+        for (path, forwarded) in [
+            ("/api/v1/abc/telemetry", "/api/v1/-/telemetry"),
+            ("/api/v1/abc", "/api/v1/-"),
+            ("/api/v1/abc/", "/api/v1/-/"),
+            ("/api/v1/", "/api/v1/"),
+            ("/other", "/other"),
+        ] {
+            assert_eq!(without_token(path, &r), forwarded);
+        }
+        r.upstream_headers.forward_credential = Requirement::Yes;
+        assert_eq!(
+            without_token("/api/v1/abc/telemetry", &r),
+            "/api/v1/abc/telemetry"
+        );
+    }
 }

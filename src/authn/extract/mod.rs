@@ -161,7 +161,8 @@ fn is_absent(found: &Found<'_>, precedence: Precedence) -> bool {
 }
 
 /// The segment after the prefix: `/api/v1/<token>/telemetry`.
-fn path_token<'a>(path: &'a str, prefix: &str) -> Option<&'a str> {
+/// The token in a path, `prefix` being what stands before it.
+pub fn path_token<'a>(path: &'a str, prefix: &str) -> Option<&'a str> {
     let rest = path.strip_prefix(prefix)?;
     let token = rest.split('/').next()?;
     (!token.is_empty()).then_some(token)

@@ -123,13 +123,12 @@ pub fn rule_form(text: &str) -> String {
 }
 
 /// The target to forward: the normalized path and what is left of the query.
-pub fn target(path: &NormalizedPath<'_>, query: Option<&str>) -> Result<PathAndQuery, Reason> {
-    let text = path.as_str();
+pub fn target(path: &str, query: Option<&str>) -> Result<PathAndQuery, Reason> {
     let parsed = match query {
-        None => PathAndQuery::try_from(text),
+        None => PathAndQuery::try_from(path),
         Some(query) => {
-            let mut whole = String::with_capacity(text.len() + 1 + query.len());
-            whole.push_str(text);
+            let mut whole = String::with_capacity(path.len() + 1 + query.len());
+            whole.push_str(path);
             whole.push('?');
             whole.push_str(query);
             PathAndQuery::from_maybe_shared(bytes::Bytes::from(whole))
