@@ -11,7 +11,11 @@
 
 /// The rules of the house, held over `src`.
 mod architecture;
+/// What crosses to the upstream.
+mod boundary;
 /// The metrics, as promtool and the documentation see them.
 mod metrics;
 /// Sealed device tokens against Node's own crypto, both ways.
 mod sealed_node;
+/// What the tests share.
+mod support;
