@@ -15,6 +15,7 @@ mod keys;
 mod principals;
 mod reading;
 mod revoking;
+mod sealing;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -26,10 +27,11 @@ pub use self::actor::Actor;
 pub use self::administrators::Administrators;
 pub use self::error::{AccountsError, Result};
 pub use self::hand_over::{HandedOver, hand_over_administrator_token};
-pub use self::issuing::{ApiTokenForm, Issued, NewAccessToken, NewCredential, NewSealedToken, SealedForm};
+pub use self::issuing::{ApiTokenForm, Issued, NewCredential};
 pub use self::keys::{KeyHandles, KeyInfo, KeyVault, Refreshed};
 pub use self::principals::{DeviceName, NewPrincipal};
 pub use self::revoking::{Known, LookupRotation, Revoked};
+pub use self::sealing::{NewAccessToken, NewSealedToken, SealedForm};
 pub use crate::authn::kinds::basic::issue::Password;
 pub use crate::authn::kinds::device_token::IssueForm as DeviceTokenForm;
 pub use crate::store::{

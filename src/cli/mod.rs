@@ -85,6 +85,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn dispatch(cli: Cli, out: Output) -> Result<ExitCode, Failure> {
     let common = cli.common;
     match cli.command {
+        Command::Serve(_) | Command::Demo(_) if common.json => Err(Failure::Usage(
+            "--json is for commands that answer; log lines take their form from `log.format`".to_owned(),
+        )),
         Command::Serve(wanted) => {
             let loaded = load(&common, &wanted.without, out)?;
             app::serve(&loaded.settings).map_err(Failure::failed)?;

@@ -146,3 +146,20 @@ fn pruning_forgets_only_what_cannot_be_presented_any_more() {
     index.prune(UnixMillis(501));
     assert_eq!(index.len(), 1);
 }
+
+#[test]
+fn voiding_everything_reaches_remembered_verdicts_of_every_kind() {
+    for kind in CredentialKind::ALL {
+        let index = RevocationIndex::new(10);
+        let someone = identity(kind, "t1", "p1", None);
+        let since = index.epoch();
+        index.void_all();
+        assert_eq!(index.standing(&someone, since), Standing::Void, "{kind}");
+        let again = index.epoch();
+        assert_eq!(
+            index.standing(&someone, again),
+            Standing::Good(again),
+            "{kind}: looked up anew"
+        );
+    }
+}
