@@ -11,11 +11,13 @@
 
 /// The rules of the house, held over `src`.
 mod architecture;
+/// What crosses to the upstream.
+mod boundary;
 /// The command line as it is typed, on an empty folder and beside a running server.
 mod cli;
 /// The metrics, as promtool and the documentation see them.
 mod metrics;
 /// Sealed device tokens against Node's own crypto, both ways.
 mod sealed_node;
-/// What the tests share: the binary as a process, a recording upstream, a raw client.
+/// What the tests share.
 mod support;

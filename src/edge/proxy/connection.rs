@@ -56,12 +56,12 @@ impl<D: Decide> Engine<D> {
             .serve_connection(TokioIo::new(screen), service);
 
         let mut ended = std::pin::pin!(self.drain.reached(Stage::Ended).fuse());
-        let (mut seen, mut told) = (None, false);
+        let (mut registered, mut told) = (false, false);
         let outcome = std::future::poll_fn(|cx| {
-            // The drain's waiting list has a lock: it is joined at the start and again at each stage, which
-            // takes this connection off it. In between the stage is a plain load.
+            // The drain's waiting list has a lock: it is joined once, and again at each poll once the drain has
+            // begun, since every stage takes this connection off it. While serving, the stage is a plain load.
             let stage = self.drain.stage();
-            if seen.replace(stage) != Some(stage) {
+            if !std::mem::replace(&mut registered, true) || stage > Stage::Serving {
                 let _ = ended.as_mut().poll(cx);
             }
             if !told && stage >= Stage::Ended {

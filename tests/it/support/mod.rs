@@ -1,6 +1,7 @@
 //! What integration tests share: the real binary as a process, an upstream that records, a client that
 //! writes raw bytes. Every test owns its folder and its ports; nothing sleeps.
 
+pub mod fixtures;
 pub mod http;
 pub mod process;
 pub mod upstream;
