@@ -3,9 +3,12 @@
 
 pub mod fixtures;
 pub mod http;
+pub mod jwt;
+pub mod manage;
 pub mod process;
 pub mod upstream;
 
 pub use http::{Answer, Client};
+pub use manage::Issued;
 pub use process::{Doorward, cli};
 pub use upstream::{Reply, Upstream};
