@@ -153,9 +153,13 @@ impl Authn {
         if !verifier.cached() {
             return Recall::Decided(self.decide_stateless(verifier.as_ref(), presented, now));
         }
-        let key = self
-            .digester
-            .digest(presented.carrier as u8, self.generation, presented.credential);
+        // With the kind: one door may take for a JWT what another asks about as an API token.
+        let key = self.digester.digest(
+            presented.carrier as u8,
+            presented.kind as u8,
+            self.generation,
+            presented.credential,
+        );
         let mut standing = Acquaintance::Stranger;
         match self.cache.known(&key, now.mono) {
             Known::Good(material) => {

@@ -90,12 +90,12 @@ impl CacheDigester {
         Ok(Self { key: random::key()? })
     }
 
-    /// The digest of a credential as presented by this carrier to this generation of the verifiers.
-    /// Both have a fixed width before the credential, so no two inputs run together. Allocates nothing.
-    pub fn digest(&self, carrier: u8, generation: u32, credential: &[u8]) -> [u8; 32] {
+    /// The digest of a credential as presented by this carrier to this generation of the verifier of this kind.
+    /// All have a fixed width before the credential, so no two inputs run together. Allocates nothing.
+    pub fn digest(&self, carrier: u8, kind: u8, generation: u32, credential: &[u8]) -> [u8; 32] {
         let [a, b, c, d] = generation.to_le_bytes();
         let mut hasher = blake3::Hasher::new_keyed(self.key.expose());
-        hasher.update(&[carrier, a, b, c, d]);
+        hasher.update(&[carrier, kind, a, b, c, d]);
         hasher.update(credential);
         *hasher.finalize().as_bytes()
     }
@@ -125,17 +125,18 @@ mod tests {
     #[test]
     fn the_cache_digest_depends_on_every_part() {
         let digester = CacheDigester::random().expect("randomness");
-        let base = digester.digest(1, 2, b"token");
-        assert_eq!(base, digester.digest(1, 2, b"token"));
+        let base = digester.digest(1, 7, 2, b"token");
+        assert_eq!(base, digester.digest(1, 7, 2, b"token"));
         for (other, what) in [
-            (digester.digest(2, 2, b"token"), "carrier"),
-            (digester.digest(1, 3, b"token"), "generation"),
-            (digester.digest(1, 2, b"tokeN"), "credential"),
-            (digester.digest(1, 2, b""), "empty"),
+            (digester.digest(2, 7, 2, b"token"), "carrier"),
+            (digester.digest(1, 8, 2, b"token"), "kind"),
+            (digester.digest(1, 7, 3, b"token"), "generation"),
+            (digester.digest(1, 7, 2, b"tokeN"), "credential"),
+            (digester.digest(1, 7, 2, b""), "empty"),
             (
                 CacheDigester::random()
                     .expect("randomness")
-                    .digest(1, 2, b"token"),
+                    .digest(1, 7, 2, b"token"),
                 "key",
             ),
         ] {
