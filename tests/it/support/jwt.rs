@@ -40,7 +40,9 @@ impl Ed {
     /// Its public half as PEM.
     pub fn pem(&self) -> String {
         // RFC 8410: the fixed head of a SubjectPublicKeyInfo with an Ed25519 key.
-        let mut der = vec![0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+        let mut der = vec![
+            0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00,
+        ];
         der.extend_from_slice(self.public());
         let text = base64::engine::general_purpose::STANDARD.encode(der);
         format!("-----BEGIN PUBLIC KEY-----\n{text}\n-----END PUBLIC KEY-----\n")
@@ -54,7 +56,10 @@ impl Ed {
     }
 
     pub fn sign(&self, kid: &str, claims: &Value) -> String {
-        self.sign_text(&json!({ "alg": "EdDSA", "kid": kid }).to_string(), &claims.to_string())
+        self.sign_text(
+            &json!({ "alg": "EdDSA", "kid": kid }).to_string(),
+            &claims.to_string(),
+        )
     }
 }
 

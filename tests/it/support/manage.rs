@@ -38,7 +38,11 @@ impl Doorward {
 
     /// Registers a device and returns its id.
     pub fn device(&self, identifier: &str) -> String {
-        let made = self.manage("POST", "/api/v1/devices", Some(&json!({ "identifier": identifier })));
+        let made = self.manage(
+            "POST",
+            "/api/v1/devices",
+            Some(&json!({ "identifier": identifier })),
+        );
         made["id"].as_str().expect("an id").to_owned()
     }
 
@@ -57,17 +61,21 @@ impl Doorward {
 
 /// Reads an answer that holds a new credential.
 pub fn issued(made: &Value) -> Issued {
-    let text = |name: &str| made[name].as_str().unwrap_or_else(|| panic!("no {name}: {made}")).to_owned();
-    Issued { id: text("id"), principal: text("principal"), secret: text("secret") }
+    let text = |name: &str| {
+        made[name]
+            .as_str()
+            .unwrap_or_else(|| panic!("no {name}: {made}"))
+            .to_owned()
+    };
+    Issued {
+        id: text("id"),
+        principal: text("principal"),
+        secret: text("secret"),
+    }
 }
 
 /// One call over a socket; fails when the server goes away before its answer is complete.
-pub fn call(
-    socket: &Path,
-    method: &str,
-    path: &str,
-    body: Option<&Value>,
-) -> std::io::Result<(u16, Value)> {
+pub fn call(socket: &Path, method: &str, path: &str, body: Option<&Value>) -> std::io::Result<(u16, Value)> {
     let mut stream = UnixStream::connect(socket)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     let body = body.map(Value::to_string).unwrap_or_default();
@@ -81,7 +89,15 @@ pub fn call(
     stream.read_to_string(&mut answer)?;
     let broken = || std::io::Error::other("no complete answer");
     let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(broken)?;
-    let status = head.split(' ').nth(1).and_then(|s| s.parse().ok()).ok_or_else(broken)?;
-    let value = if body.is_empty() { Value::Null } else { serde_json::from_str(body).map_err(|_| broken())? };
+    let status = head
+        .split(' ')
+        .nth(1)
+        .and_then(|s| s.parse().ok())
+        .ok_or_else(broken)?;
+    let value = if body.is_empty() {
+        Value::Null
+    } else {
+        serde_json::from_str(body).map_err(|_| broken())?
+    };
     Ok((status, value))
 }
