@@ -19,7 +19,7 @@
 //! | [`edge`] | the front doors | gate accounts |
 //! | [`config`] | from what was written to each room's settings | every room's settings |
 //! | [`app`] | composition and the life of the process | everything but cli |
-//! | [`cli`] | the command line | app config accounts |
+//! | [`cli`] | the command line | app config accounts edge |
 //!
 //! A request: `edge::listener` accepts, a data thread serves, `edge::proxy` turns the head into
 //! `gate::Facts`, [`gate::Gate::decide`] answers with a `Verdict`, and `edge::proxy` forwards with the
