@@ -15,8 +15,6 @@ mod architecture;
 mod boundary;
 /// The command line as it is typed, on an empty folder and beside a running server.
 mod cli;
-/// What crosses to the upstream.
-mod boundary;
 /// JWTs: sources of keys, forms and classes that are refused, issuers that rotate and vanish.
 mod jwt;
 /// Every kind of credential through the real process, good ones and bad ones.
