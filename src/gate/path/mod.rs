@@ -185,6 +185,10 @@ fn rewrite(path: &str) -> Result<NormalizedPath<'_>, Reason> {
     if parts.encoded_slash {
         offences |= Offences::ENCODED_SLASH;
     }
+    // Some cut parameters before they decode, some after: with both spellings there are too many readings.
+    if parts.raw_semicolon && parts.encoded_semicolon {
+        return Err(Reason::AmbiguousPath);
+    }
     if once.contains(';') {
         offences |= Offences::SEMICOLON;
     }
@@ -222,6 +226,8 @@ struct Parts {
     /// The normal form.
     normal: String,
     encoded_slash: bool,
+    raw_semicolon: bool,
+    encoded_semicolon: bool,
 }
 
 impl Parts {
@@ -231,6 +237,8 @@ impl Parts {
             kept: Vec::with_capacity(path.len()),
             normal: String::with_capacity(path.len()),
             encoded_slash: false,
+            raw_semicolon: false,
+            encoded_semicolon: false,
         };
         let mut bytes = path.bytes();
         while let Some(byte) = bytes.next() {
@@ -250,6 +258,7 @@ impl Parts {
     }
 
     fn push_raw(&mut self, byte: u8) {
+        self.raw_semicolon |= byte == b';';
         self.once.push(byte);
         self.kept.push(byte);
         if is_plain(byte) || matches!(byte, b'/' | b';') {
@@ -261,6 +270,7 @@ impl Parts {
 
     fn push_encoded(&mut self, byte: u8) {
         self.once.push(byte);
+        self.encoded_semicolon |= byte == b';';
         if is_unreserved(byte) {
             self.kept.push(byte);
             self.normal.push(char::from(byte));

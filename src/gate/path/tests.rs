@@ -41,6 +41,7 @@ fn forms_that_no_route_can_allow_are_refused() {
         ),
         ("/a%2f..%2fb", "a dot segment between encoded slashes"),
         ("/a%2F..", "a dot segment after an encoded slash"),
+        ("/a;x%3Bb", "a semicolon in both spellings"),
         ("/a\\b", "a backslash"),
         ("/a%5Cb", "an encoded backslash"),
         ("/a%5c..%5cb", "encoded backslashes"),
