@@ -17,8 +17,12 @@ use crate::authn::revocation::RevocationIndex;
 use crate::authn::{Authn, Verifier};
 use crate::cluster::{FeedState, Follower};
 use crate::config::Settings;
-use crate::crypto::CacheDigester;
+use crate::crypto::{CacheDigester, random};
 use crate::domain::clock::Clock;
+use crate::gate::assertion::AssertionSigner;
+use crate::gate::routes::RouteTable;
+use crate::gate::upstream_headers::{RequestIds, UpstreamHeaders};
+use crate::gate::{Gate, Snapshot};
 use crate::runtime::slow_pool::SlowPool;
 use crate::runtime::tasks::Tasks;
 use crate::store::Store;
@@ -151,6 +155,29 @@ impl Rooms {
             rooms.follow(follower, settings.revocation.poll_interval, tasks);
         }
         Ok(rooms)
+    }
+
+    /// The gate over these rooms, by the configured routes.
+    pub fn gate(&self, settings: &Settings) -> anyhow::Result<Gate> {
+        let mut seed = [0; 16];
+        random::fill(&mut seed)?;
+        let request_ids = RequestIds::new(seed);
+        let rules = settings.routes.iter().map(|r| &r.upstream_headers);
+        let snapshot = Snapshot {
+            upstream_headers: Arc::new(UpstreamHeaders::new(rules, request_ids.clone())),
+            routes: RouteTable::new(settings.routes.clone()),
+            shapes: convert::shapes(settings),
+        };
+        let keys = self.accounts.vault().handles().assertion.clone();
+        let assertions = AssertionSigner::new(settings.assertion_issuer.as_ref(), keys);
+        Ok(Gate::new(
+            snapshot,
+            Arc::clone(&self.authn),
+            self.audit.clone(),
+            assertions,
+            request_ids,
+            Arc::clone(&self.metrics),
+        ))
     }
 
     /// Follows the store's revocations and keys that another process rotated, until the tasks are stopped.

@@ -13,24 +13,20 @@ use anyhow::Context;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
+use super::gauges;
 use super::rooms::Rooms;
-use super::{convert, gauges};
 use crate::accounts::{Administrators, HandedOver, hand_over_administrator_token};
 use crate::authn::kinds::jwt;
 use crate::authz::policy::Access;
 use crate::config::Settings;
 use crate::config::settings::IssuerKeys;
-use crate::crypto::random;
 use crate::domain::clock::Clock;
 use crate::edge::listener::{self, Bound, DrainTimes, ListenSettings, Serving};
 use crate::edge::management::{self, AdminSocket};
 use crate::edge::proxy::own_pages::PublicKeys;
 use crate::edge::proxy::{Engine, EngineParts, ListenerProfile, OwnPages};
 use crate::edge::status::StatusDoor;
-use crate::gate::assertion::AssertionSigner;
-use crate::gate::routes::RouteTable;
-use crate::gate::upstream_headers::{RequestIds, UpstreamHeaders};
-use crate::gate::{Gate, Scheme, Snapshot};
+use crate::gate::Scheme;
 use crate::runtime::drain::Drain;
 use crate::runtime::lines::Lines;
 use crate::runtime::readiness::{Latch, Readiness};
@@ -101,7 +97,7 @@ impl Process {
         let side_tasks = Tasks::on(runtime.handle().clone());
         runtime.block_on(side_doors(settings, &rooms, readiness, &tasks, &side_tasks))?;
 
-        let gate = Arc::new(gate(settings, &rooms)?);
+        let gate = Arc::new(rooms.gate(settings)?);
         let upstreams = settings.upstreams.clone();
         let parts = EngineParts {
             own_pages: own_pages(settings, &rooms),
@@ -270,29 +266,6 @@ async fn bind(key: &str, address: SocketAddr) -> anyhow::Result<(TcpListener, So
     })?;
     let bound = listener.local_addr()?;
     Ok((listener, bound))
-}
-
-fn gate(settings: &Settings, rooms: &Rooms) -> anyhow::Result<Gate> {
-    let mut seed = [0; 16];
-    random::fill(&mut seed)?;
-    let request_ids = RequestIds::new(seed);
-    let rules = settings.routes.iter().map(|r| &r.upstream_headers);
-    let snapshot = Snapshot {
-        upstream_headers: Arc::new(UpstreamHeaders::new(rules, request_ids.clone())),
-        routes: RouteTable::new(settings.routes.clone()),
-        shapes: convert::shapes(settings),
-    };
-    let keys = rooms.accounts.vault().handles().assertion.clone();
-    let assertions = AssertionSigner::new(settings.assertion_issuer.as_ref(), keys);
-    let (authn, metrics) = (Arc::clone(&rooms.authn), Arc::clone(&rooms.metrics));
-    Ok(Gate::new(
-        snapshot,
-        authn,
-        rooms.audit.clone(),
-        assertions,
-        request_ids,
-        metrics,
-    ))
 }
 
 /// The public keys are published when something is signed with them.

@@ -141,7 +141,8 @@ impl Authn {
         &self.revocations
     }
 
-    fn verifier(&self, kind: CredentialKind) -> Option<&Arc<dyn Verifier>> {
+    /// The verifier of a kind.
+    pub fn verifier(&self, kind: CredentialKind) -> Option<&Arc<dyn Verifier>> {
         self.verifiers.iter().find(|v| v.kind() == kind)
     }
 

@@ -135,6 +135,7 @@ mod tests {
             method: &Method::GET,
             path: "/",
             query: None,
+            target: None,
             host: None,
             headers: &headers,
             peer: PeerAddr::new(peer.parse().expect("an address")),

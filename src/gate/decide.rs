@@ -235,7 +235,8 @@ impl Gate {
             None => None,
         };
         let forwarded_path = without_token(path.as_str(), &route);
-        let target = path::target(&forwarded_path, query.as_deref()).map_err(Stop::before_routing)?;
+        let target =
+            path::target(&forwarded_path, query.as_deref(), facts.target).map_err(Stop::before_routing)?;
         Ok(Permitted {
             permit,
             target,

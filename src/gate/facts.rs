@@ -1,5 +1,6 @@
 //! What every door must tell the gate about a request. Borrowed from the request's head.
 
+use http::uri::PathAndQuery;
 use http::{HeaderMap, Method};
 
 use crate::domain::net::{NetworkSet, PeerAddr};
@@ -32,6 +33,9 @@ pub struct Facts<'a> {
     pub path: &'a str,
     /// The query as received, without `?`.
     pub query: Option<&'a str>,
+    /// The target those two are parts of, where the door has it whole: one that nothing changes goes on
+    /// without a copy.
+    pub target: Option<&'a PathAndQuery>,
     /// The authority the client asked for: `Host`, already known to be single and well formed.
     pub host: Option<&'a str>,
     /// All header fields as received.

@@ -248,6 +248,7 @@ impl Client {
             method: &parts.method,
             path: parts.uri.path(),
             query: parts.uri.query(),
+            target: parts.uri.path_and_query(),
             host,
             headers: &parts.headers,
             peer: self.peer,

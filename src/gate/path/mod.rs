@@ -122,8 +122,16 @@ pub fn rule_form(text: &str) -> String {
     parts.keep_decoded_if_utf8().unwrap_or_else(|| text.to_owned())
 }
 
-/// The target to forward: the normalized path and what is left of the query.
-pub fn target(path: &str, query: Option<&str>) -> Result<PathAndQuery, Reason> {
+/// The target to forward: the normalized path and what is left of the query. When that is what was
+/// received, the received one is shared.
+pub fn target(
+    path: &str,
+    query: Option<&str>,
+    received: Option<&PathAndQuery>,
+) -> Result<PathAndQuery, Reason> {
+    if let Some(same) = received.filter(|r| r.path() == path && r.query() == query) {
+        return Ok(same.clone());
+    }
     let parsed = match query {
         None => PathAndQuery::try_from(path),
         Some(query) => {

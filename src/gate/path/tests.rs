@@ -169,15 +169,32 @@ fn accepted_paths_have_one_spelling() {
 #[test]
 fn the_target_is_the_normal_path_and_the_query() {
     let path = normalize("/a%62").expect("a path");
-    assert_eq!(target(path.as_str(), None).expect("a target").as_str(), "/ab");
-    assert_eq!(
-        target(path.as_str(), Some("x=1")).expect("a target").as_str(),
-        "/ab?x=1"
-    );
-    assert_eq!(
-        target(path.as_str(), Some("")).expect("a target").as_str(),
-        "/ab?"
-    );
+    for (query, expected) in [(None, "/ab"), (Some("x=1"), "/ab?x=1"), (Some(""), "/ab?")] {
+        let target = target(path.as_str(), query, None).expect("a target");
+        assert_eq!(target.as_str(), expected);
+    }
+}
+
+#[test]
+fn a_received_target_is_shared_only_when_it_says_the_same() {
+    for (received, left, shared) in [
+        ("/a/b", None, true),
+        ("/a/b?x=1", Some("x=1"), true),
+        ("/a/b?x=1&token=s", Some("x=1"), false),
+        ("/a/b?token=s", None, false),
+        ("/a/%62?x=1", Some("x=1"), false),
+    ] {
+        let received: PathAndQuery = received.parse().expect("a target");
+        let path = normalize(received.path()).expect("a path");
+        let found = target(path.as_str(), left, Some(&received)).expect("a target");
+        assert_eq!(
+            found,
+            target(path.as_str(), left, None).expect("a target"),
+            "{received}"
+        );
+        let same = std::ptr::eq(found.as_str(), received.as_str());
+        assert_eq!(same, shared, "{received}");
+    }
 }
 
 // How servers are known to read paths.

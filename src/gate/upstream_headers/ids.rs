@@ -96,7 +96,9 @@ fn mix(n: u64) -> u64 {
 
 /// Hexadecimal numbers of so many digits between two texts.
 fn render(numbers: &[(u64, u32)], start: &[u8], end: &[u8]) -> HeaderValue {
-    let mut text = Vec::with_capacity(64);
+    // Exactly as long as the text: a buffer with room left over would be allocated twice.
+    let digits: usize = numbers.iter().map(|(_, digits)| *digits as usize).sum();
+    let mut text = Vec::with_capacity(start.len() + digits + end.len());
     text.extend_from_slice(start);
     for (number, digits) in numbers {
         for place in (0..*digits).rev() {
@@ -165,6 +167,7 @@ mod tests {
             method: &Method::GET,
             path: "/",
             query: None,
+            target: None,
             host: None,
             headers: &headers,
             peer: PeerAddr::new(peer.parse().expect("an address")),

@@ -6,6 +6,9 @@
 //! when the credential was verified: here they are cloned. RFC 9110 section 7.6, RFC 7239, W3C Trace
 //! Context. Makes no decision, signs nothing (`gate::assertion` does).
 
+use std::fmt::Write as _;
+
+use bytes::Bytes;
 use http::header::{CONNECTION, FORWARDED, HOST, VIA};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -99,32 +102,37 @@ fn set_identity(headers: &mut HeaderMap, values: Option<&IdentityValues>, rules:
 }
 
 fn set_forwarded(headers: &mut HeaderMap, client: ClientIp, scheme: Scheme) {
-    use std::fmt::Write as _;
-
-    let mut text = String::with_capacity(96);
+    let host = headers.get(HOST).cloned();
+    // One buffer for both values: the address is written once and shared.
+    let mut text = String::with_capacity(128);
+    // RFC 7239 section 6: an IPv6 address stands in brackets and quotes.
+    let (before, after) = match client.ip() {
+        std::net::IpAddr::V4(_) => ("for=", ";proto="),
+        std::net::IpAddr::V6(_) => ("for=\"[", "]\";proto="),
+    };
     // Writing to a String cannot fail.
-    let _ = write!(text, "{client}");
-    if let Ok(value) = HeaderValue::from_str(&text) {
+    let _ = write!(text, "{before}{client}");
+    let address = before.len()..text.len();
+    text.push_str(after);
+    text.push_str(scheme.as_str());
+    if let Some(host) = host.as_ref().and_then(|h| h.to_str().ok())
+        && !host.bytes().any(|b| matches!(b, b'"' | b'\\'))
+    {
+        text.push_str(";host=\"");
+        text.push_str(host);
+        text.push('"');
+    }
+    let text = Bytes::from(text);
+    if let Ok(value) = HeaderValue::from_maybe_shared(text.slice(address)) {
         headers.insert(X_FORWARDED_FOR, value);
+    }
+    if let Ok(value) = HeaderValue::from_maybe_shared(text) {
+        headers.insert(FORWARDED, value);
     }
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme.as_str()));
     headers.insert(VIA, VIA_PSEUDONYM);
-    text.clear();
-    // RFC 7239 section 6: an IPv6 address stands in brackets and quotes.
-    let _ = match client.ip() {
-        std::net::IpAddr::V4(ip) => write!(text, "for={ip};proto={}", scheme.as_str()),
-        std::net::IpAddr::V6(ip) => write!(text, "for=\"[{ip}]\";proto={}", scheme.as_str()),
-    };
-    if let Some(host) = headers.get(HOST).cloned() {
-        if let Ok(host) = host.to_str()
-            && !host.bytes().any(|b| matches!(b, b'"' | b'\\'))
-        {
-            let _ = write!(text, ";host=\"{host}\"");
-        }
+    if let Some(host) = host {
         headers.insert(X_FORWARDED_HOST, host);
-    }
-    if let Ok(value) = HeaderValue::from_str(&text) {
-        headers.insert(FORWARDED, value);
     }
 }
 

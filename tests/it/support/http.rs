@@ -18,7 +18,10 @@ pub struct Answer {
 
 impl Answer {
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+        self.headers
+            .iter()
+            .find(|(n, _)| n == name)
+            .map(|(_, v)| v.as_str())
     }
 
     pub fn text(&self) -> String {
@@ -55,7 +58,10 @@ impl Client {
 
     /// Ends our side of the connection.
     pub fn finish_writing(&mut self) {
-        self.0.get_ref().shutdown(std::net::Shutdown::Write).expect("shuts down");
+        self.0
+            .get_ref()
+            .shutdown(std::net::Shutdown::Write)
+            .expect("shuts down");
     }
 
     /// A GET with these header lines (`Name: value`), on this connection.
@@ -91,7 +97,8 @@ impl Client {
     pub fn try_answer(&mut self, method: &str) -> std::io::Result<Answer> {
         let status_line = self.line()?;
         let status = status_line.split(' ').nth(1).and_then(|s| s.parse().ok());
-        let status: u16 = status.ok_or_else(|| std::io::Error::other(format!("no status: {status_line:?}")))?;
+        let status: u16 =
+            status.ok_or_else(|| std::io::Error::other(format!("no status: {status_line:?}")))?;
         let mut headers = Vec::new();
         loop {
             let line = self.line()?;
@@ -101,7 +108,11 @@ impl Client {
             let (name, value) = line.split_once(':').unwrap_or((&line, ""));
             headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
         }
-        let mut answer = Answer { status, headers, body: Vec::new() };
+        let mut answer = Answer {
+            status,
+            headers,
+            body: Vec::new(),
+        };
         if status == 100 || status == 204 || status == 304 || method == "HEAD" {
             return Ok(answer);
         }
@@ -139,7 +150,10 @@ impl Client {
         match self.0.read_to_end(&mut rest) {
             Ok(_) => rest,
             Err(e) if e.kind() == std::io::ErrorKind::ConnectionReset => rest,
-            Err(e) => panic!("the peer did not close: {e}; so far {:?}", String::from_utf8_lossy(&rest)),
+            Err(e) => panic!(
+                "the peer did not close: {e}; so far {:?}",
+                String::from_utf8_lossy(&rest)
+            ),
         }
     }
 }

@@ -37,7 +37,12 @@ impl Doorward {
 
     /// Starts on a folder that another instance may have used before.
     pub fn start_in(folder: Arc<TempDir>, config: &str, environment: &[(&str, &str)]) -> Self {
-        Self::start_listening(folder, "{ name: public, address: 127.0.0.1:0 }", config, environment)
+        Self::start_listening(
+            folder,
+            "{ name: public, address: 127.0.0.1:0 }",
+            config,
+            environment,
+        )
     }
 
     /// Starts with one listener written out in YAML's flow style.
@@ -49,7 +54,11 @@ impl Doorward {
     ) -> Self {
         let path = write_config(folder.path(), listener, config);
         let mut command = Command::new(env!("CARGO_BIN_EXE_doorward"));
-        command.arg("serve").arg("--config").arg(&path).envs(environment.iter().copied());
+        command
+            .arg("serve")
+            .arg("--config")
+            .arg(&path)
+            .envs(environment.iter().copied());
         Self::spawn(folder, command)
     }
 
@@ -115,7 +124,11 @@ impl Doorward {
     pub fn wait_for_line(&self, wanted: impl Fn(&Value) -> bool) {
         let mut all = self.lines.all.lock().expect("not poisoned");
         loop {
-            if all.iter().filter_map(|l| serde_json::from_str(l).ok()).any(|l| wanted(&l)) {
+            if all
+                .iter()
+                .filter_map(|l| serde_json::from_str(l).ok())
+                .any(|l| wanted(&l))
+            {
                 return;
             }
             let ended = *self.lines.ended.lock().expect("not poisoned");
@@ -176,7 +189,10 @@ impl Doorward {
 
     /// Sends a signal by name, such as `TERM`.
     pub fn signal(&self, name: &str) {
-        let done = Command::new("kill").arg(format!("-{name}")).arg(self.pid().to_string()).status();
+        let done = Command::new("kill")
+            .arg(format!("-{name}"))
+            .arg(self.pid().to_string())
+            .status();
         assert!(done.expect("kill runs").success());
     }
 

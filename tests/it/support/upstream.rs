@@ -106,9 +106,16 @@ impl Upstream {
     /// Waits until this many requests were seen.
     pub fn wait_for(&self, count: usize) -> Vec<Seen> {
         let seen = self.log.seen.lock().expect("not poisoned");
-        let (seen, timeout) =
-            self.log.more.wait_timeout_while(seen, PATIENCE, |s| s.len() < count).expect("not poisoned");
-        assert!(!timeout.timed_out(), "only {} of {count} requests were forwarded", seen.len());
+        let (seen, timeout) = self
+            .log
+            .more
+            .wait_timeout_while(seen, PATIENCE, |s| s.len() < count)
+            .expect("not poisoned");
+        assert!(
+            !timeout.timed_out(),
+            "only {} of {count} requests were forwarded",
+            seen.len()
+        );
         seen.clone()
     }
 
@@ -122,12 +129,17 @@ fn serve(stream: TcpStream, log: &Log, reply: &(dyn Fn(&Seen) -> Reply + Send + 
     let mut writer = stream.try_clone().expect("clones");
     let mut reader = BufReader::new(stream);
     while let Some(head) = read_head(&mut reader) {
-        let mut seen = Seen { head, body: Vec::new() };
+        let mut seen = Seen {
+            head,
+            body: Vec::new(),
+        };
         let planned = reply(&seen);
         if let Reply::Early(bytes) = &planned {
             let _ = writer.write_all(bytes);
         }
-        let Some(body) = read_body(&mut reader, &seen) else { return };
+        let Some(body) = read_body(&mut reader, &seen) else {
+            return;
+        };
         seen.body = body;
         let planned = match planned {
             Reply::Early(_) => planned,
@@ -181,7 +193,10 @@ fn read_body(reader: &mut BufReader<TcpStream>, seen: &Seen) -> Option<Vec<u8>> 
             body.extend_from_slice(&chunk[..size]);
         }
     }
-    let length = seen.header("content-length").and_then(|l| l.parse().ok()).unwrap_or(0);
+    let length = seen
+        .header("content-length")
+        .and_then(|l| l.parse().ok())
+        .unwrap_or(0);
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
     Some(body)
