@@ -4,6 +4,7 @@
 //! tokens the random cache hits are drawn from.
 #![allow(
     clippy::expect_used,
+    clippy::panic,
     clippy::disallowed_methods,
     reason = "a bench fails by panicking"
 )]

@@ -2,6 +2,7 @@
 //! `benches/instructions.sh` under callgrind, which counts inside `decisions` alone.
 #![allow(
     clippy::expect_used,
+    clippy::panic,
     clippy::print_stdout,
     reason = "a bench fails by panicking and prints for a person"
 )]

@@ -3,6 +3,7 @@
 #![allow(
     dead_code,
     clippy::expect_used,
+    clippy::panic,
     clippy::print_stdout,
     reason = "shared by several benches, which fail by panicking and print for a person"
 )]
@@ -309,6 +310,7 @@ impl Signers {
              upstreams: {{ app: {{ url: \"http://127.0.0.1:9\" }} }}\n\
              credentials:\n\
              \x20 sealed_device_token: {{ key: {sealed} }}\n\
+             \x20 api_token: {{ digest: keyed }}\n\
              \x20 jwt:\n\
              \x20   issuers:\n\
              \x20   - {{ name: hs256, issuer: \"{ISSUER}/hs256\", audience: [app], hmac_secret: {hmac} }}\n\
@@ -317,7 +319,7 @@ impl Signers {
              \x20   - {{ name: eddsa, issuer: \"{ISSUER}/EdDSA\", audience: [app], jwks_file: {folder}/eddsa.jwks }}\n\
              routes:\n\
              \x20 - {{ name: public, path: /public/, access: public, upstream: app }}\n\
-             \x20 - {{ name: admin, path: /admin/, upstream: app, require_any_scope: [admin] }}\n\
+             \x20 - {{ name: admin, path: /admin/, upstream: app, require: {{ any_scopes: [admin] }} }}\n\
              \x20 - {{ name: api, path: /, upstream: app }}\n",
             folder = folder.display(),
             sealed = STANDARD.encode(HMAC_SECRET),
