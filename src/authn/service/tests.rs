@@ -1,3 +1,5 @@
+#![allow(clippy::disallowed_methods, reason = "tests join the tasks they spawn themselves")]
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
