@@ -1,4 +1,7 @@
-#![allow(clippy::disallowed_methods, reason = "tests join the tasks they spawn themselves")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests join the tasks they spawn themselves"
+)]
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
