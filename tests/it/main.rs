@@ -9,18 +9,26 @@
     reason = "a test fails by panicking, and helpers of tests are tests"
 )]
 
+/// Who the client is, and where it may come from.
+mod addresses;
 /// The rules of the house, held over `src`.
 mod architecture;
 /// What crosses to the upstream.
 mod boundary;
 /// The command line as it is typed, on an empty folder and beside a running server.
 mod cli;
+/// What is presented, and how it is refused.
+mod credentials_presented;
+/// HTTP/1 over sockets.
+mod http;
 /// JWTs: sources of keys, forms and classes that are refused, issuers that rotate and vanish.
 mod jwt;
 /// Every kind of credential through the real process, good ones and bad ones.
 mod kinds;
 /// The metrics, as promtool and the documentation see them.
 mod metrics;
+/// Paths and route policies over sockets.
+mod paths;
 /// Sealed device tokens against Node's own crypto, both ways.
 mod sealed_node;
 /// What the tests share.

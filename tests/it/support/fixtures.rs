@@ -1,5 +1,7 @@
 //! Configurations and credentials that several files of tests use.
 
+use std::net::SocketAddr;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -17,9 +19,13 @@ const HMAC_SECRET: &[u8; 32] = b"an issuer's secret for the tests";
 /// An upstream `api`, every kind of credential with the cheapest digests, and these routes, one flow
 /// mapping a line.
 pub fn config(upstream: &Upstream, routes: &[&str]) -> String {
+    config_at(upstream.address, "", routes)
+}
+
+/// The same with an upstream of another sort and further settings of it, such as `, timeouts: { ... }`.
+pub fn config_at(upstream: SocketAddr, settings: &str, routes: &[&str]) -> String {
     format!(
-        "upstreams: {{ api: {{ url: \"http://{}\" }} }}\n{}{}",
-        upstream.address,
+        "upstreams: {{ api: {{ url: \"http://{upstream}\"{settings} }} }}\n{}{}",
         credentials(),
         self::routes(routes)
     )
