@@ -73,7 +73,8 @@ impl Rooms {
             tracing::warn!("{warning}");
         }
         let keys = vault.handles().clone();
-        let slow_pool = SlowPool::new(tasks.handle().clone(), convert::slow_pool(settings));
+        let slow_pool = SlowPool::new(tasks.handle().clone(), convert::slow_pool(settings))
+            .counting(metrics.slow_hash_refused.clone());
 
         let sealed = Arc::new(convert::sealed_device_token(settings, &keys));
         let api = Arc::new(settings.credentials.api_token.clone());
@@ -103,6 +104,7 @@ impl Rooms {
         let revocations = Arc::new(RevocationIndex::new(settings.revocation.max_entries));
         let follower = Follower::new(store.clone(), revocations.clone(), clock.clone());
         follower.catch_up().await.context("reading the revocations")?;
+        let follower = follower.measuring(metrics.revocation_lag.clone());
         let feed = Arc::clone(follower.state());
         let usage = UsageRecorder::spawn(&settings.usage, store.clone(), metrics.clone(), tasks);
         let authn = Authn::new(

@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::RevocationSink;
 use crate::domain::clock::{Clock, MonoMillis};
 use crate::store::{Result, Revocations};
+use crate::telemetry::Histogram;
 
 /// Most rows read in one call.
 const BATCH: u32 = 1000;
@@ -19,7 +20,6 @@ const BATCH: u32 = 1000;
 #[derive(Debug, Default)]
 pub struct FeedState {
     read_at: AtomicU64,
-    lag_ms: AtomicU64,
     position: AtomicU64,
 }
 
@@ -35,11 +35,6 @@ impl FeedState {
         MonoMillis(self.read_at.load(Ordering::Relaxed))
     }
 
-    /// How long the last revocation took from its writing to its effect here, in milliseconds.
-    pub fn lag_ms(&self) -> u64 {
-        self.lag_ms.load(Ordering::Relaxed)
-    }
-
     /// The last sequence number read from the store.
     pub fn position(&self) -> u64 {
         self.position.load(Ordering::Relaxed)
@@ -52,6 +47,7 @@ pub struct Follower {
     sink: Arc<dyn RevocationSink>,
     state: Arc<FeedState>,
     clock: Clock,
+    lag: Option<Histogram>,
 }
 
 impl Follower {
@@ -62,6 +58,17 @@ impl Follower {
             sink,
             state: Arc::default(),
             clock,
+            lag: None,
+        }
+    }
+
+    /// Measures from now on how long a revocation of another process took to take effect here. What was
+    /// read before, at the start, is old and says nothing of that.
+    #[must_use]
+    pub fn measuring(self, lag: Histogram) -> Self {
+        Self {
+            lag: Some(lag),
+            ..self
         }
     }
 
@@ -83,11 +90,10 @@ impl Follower {
                 let known = row.seq <= self.sink.applied_seq();
                 self.sink.apply(row);
                 self.state.position.store(row.seq, Ordering::Relaxed);
-                if !known && from > 0 {
-                    let lag = self.clock.now().wall.0.saturating_sub(row.created_at.0);
-                    self.state
-                        .lag_ms
-                        .store(u64::try_from(lag).unwrap_or(0), Ordering::Relaxed);
+                if !known && let Some(measured) = &self.lag {
+                    let ms = self.clock.now().wall.0.saturating_sub(row.created_at.0);
+                    let lag = Duration::from_millis(u64::try_from(ms).unwrap_or(0));
+                    measured.observe(lag.as_secs_f64());
                 }
             }
             if rows.len() < BATCH as usize {

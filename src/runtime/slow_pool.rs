@@ -9,6 +9,8 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
+use crate::telemetry::IntCounter;
+
 /// Why a job has no result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SlowPoolError {
@@ -38,6 +40,7 @@ pub struct SlowPool {
     admission: Arc<Semaphore>,
     /// One permit for each job that runs.
     workers: Arc<Semaphore>,
+    refused: Option<IntCounter>,
 }
 
 impl SlowPool {
@@ -50,6 +53,16 @@ impl SlowPool {
             limits: SlowPoolLimits { workers, queue },
             admission: Arc::new(Semaphore::new(workers.saturating_add(queue))),
             workers: Arc::new(Semaphore::new(workers)),
+            refused: None,
+        }
+    }
+
+    /// Counts the jobs that are refused because the queue is full.
+    #[must_use]
+    pub fn counting(self, refused: IntCounter) -> Self {
+        Self {
+            refused: Some(refused),
+            ..self
         }
     }
 
@@ -60,9 +73,12 @@ impl SlowPool {
         &self,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, SlowPoolError> {
-        let admitted = Arc::clone(&self.admission)
-            .try_acquire_owned()
-            .map_err(|_| SlowPoolError::Overloaded)?;
+        let admitted = Arc::clone(&self.admission).try_acquire_owned().map_err(|_| {
+            if let Some(refused) = &self.refused {
+                refused.inc();
+            }
+            SlowPoolError::Overloaded
+        })?;
         let worker = Arc::clone(&self.workers)
             .acquire_owned()
             .await
