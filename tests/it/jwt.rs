@@ -3,15 +3,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::http::PATIENCE;
 use crate::support::jwt::{Ed, b64, claims, hs256, hs512, jwks, now};
+use crate::support::wait::until;
 use crate::support::{Doorward, Reply, Upstream};
 
 const SECRET: &[u8; 64] = b"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
@@ -564,13 +563,4 @@ fn an_issuer_that_cannot_be_reached_blocks_neither_the_start_nor_anybody_else() 
         (503, Some("cannot_decide")),
         "not a 401: it may be good"
     );
-}
-
-/// Asks again until it holds. A test that runs out of patience fails.
-fn until(what: &str, holds: impl Fn() -> bool) {
-    let began = Instant::now();
-    while !holds() {
-        assert!(began.elapsed() < PATIENCE, "in vain: {what}");
-        std::thread::park_timeout(Duration::from_millis(5));
-    }
 }

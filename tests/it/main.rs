@@ -19,6 +19,8 @@ mod boundary;
 mod cli;
 /// What is presented, and how it is refused.
 mod credentials_presented;
+/// Faults: a store that is locked or full, power cuts, an upstream that is down.
+mod faults;
 /// HTTP/1 over sockets.
 mod http;
 /// JWTs: sources of keys, forms and classes that are refused, issuers that rotate and vanish.
@@ -27,9 +29,17 @@ mod jwt;
 mod kinds;
 /// The metrics, as promtool and the documentation see them.
 mod metrics;
+/// The process in operation: probes, logs, audit, usage, stop, start, what it refuses to start on.
+mod operations;
+/// Floods: slow hashes, failed credentials, small bounds.
+mod overload;
 /// Paths and route policies over sockets.
 mod paths;
+/// Revocation holds at once, from another process soon, after a power cut, and against every race.
+mod revocation;
 /// Sealed device tokens against Node's own crypto, both ways.
 mod sealed_node;
+/// No secret gets out, and none is taken from where others could read it.
+mod secrets;
 /// What the tests share.
 mod support;

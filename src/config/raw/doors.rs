@@ -20,7 +20,7 @@ pub struct Listener {
     pub address: Option<Address>,
     /// Peers whose `X-Forwarded-*` and `Forwarded` headers are believed. Empty: nobody.
     pub trusted_proxies: Vec<TrustedNetwork>,
-    /// Most connections at once; more wait in the kernel's queue.
+    /// Most connections at once; more are closed unserved.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub max_connections: u32,
     /// How long a client may take to send a whole head.

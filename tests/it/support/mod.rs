@@ -7,6 +7,7 @@ pub mod jwt;
 pub mod manage;
 pub mod process;
 pub mod upstream;
+pub mod wait;
 
 pub use http::{Answer, Client};
 pub use manage::Issued;
