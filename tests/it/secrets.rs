@@ -306,6 +306,7 @@ fn planted_secrets_stand_in_no_output() {
         ("/data".into(), format!("Authorization: Basic {unknown}")),
         ("/data".into(), format!("Authorization: Bearer {expired}")),
         ("/data".into(), format!("Authorization: Bearer {far}")),
+        ("/data".into(), format!("Authorization: Bearer a.{unknown}.b")),
         (
             "/data".into(),
             format!("Device-Token: {unknown}\r\ntoken: {unknown}"),
@@ -410,5 +411,8 @@ fn planted_secrets_stand_in_no_output() {
         }
     }
     let mut levels = door.log_lines().into_iter().map(|line| line["level"].clone());
-    assert!(levels.any(|level| level == "debug" || level == "trace"), "it said all it can say");
+    assert!(
+        levels.any(|level| level == "debug" || level == "trace"),
+        "it said all it can say"
+    );
 }
