@@ -452,14 +452,8 @@ async fn over_tcp_only_administrators_come_in_and_no_web_page() {
     let other = format!("Bearer {}", nobody.as_str().expect("a secret"));
     let twice = format!("{good}, {good}");
     let here = "127.0.0.1:9901";
-    type Row = (
-        &'static str,
-        Option<&'static str>,
-        Option<&'static str>,
-        Option<&'static str>,
-        u16,
-    );
-    let rows: [Row; 18] = [
+    type Row<'a> = (&'a str, Option<&'a str>, Option<&'a str>, Option<&'a str>, u16);
+    let rows: [Row<'_>; 18] = [
         ("a good token", Some(here), Some(&good), None, 200),
         (
             "the scheme in lower case",
