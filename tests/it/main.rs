@@ -41,5 +41,7 @@ mod revocation;
 mod sealed_node;
 /// No secret gets out, and none is taken from where others could read it.
 mod secrets;
+/// Promises of the security page and the tests that hold them.
+mod security;
 /// What the tests share.
 mod support;
