@@ -730,3 +730,77 @@ fn a_verdict_is_not_shared_between_routes() {
         "the rest was remembered"
     );
 }
+
+#[test]
+fn a_compatible_sealed_token_made_elsewhere_opens_with_the_key_from_the_environment() {
+    use doorward::authn::kinds::sealed_device_token::Settings;
+    use doorward::authn::kinds::sealed_device_token::issue::issue_compatible;
+    use doorward::crypto::{CompatibleCipher, Keyring, SealingCipher, SharedKeyring, key_to_base64, random};
+    use doorward::domain::clock::UnixMillis;
+    use doorward::domain::ids::KeyId;
+
+    let upstream = Upstream::start(Reply::Ok("hello"));
+    let folder = std::sync::Arc::new(tempfile::TempDir::new().expect("a folder"));
+    let key = random::key().expect("a key");
+    let text = key_to_base64(&key);
+    let environment = [("DEVICE_TOKEN_MASTER_KEY", text.as_str())];
+    let door = Doorward::start_in(folder, &config(&upstream), &environment);
+    let elsewhere = |key| {
+        let own = SealingCipher::new(&random::key().expect("a key"));
+        let ring = Keyring::single(KeyId::parse("k1").expect("a key id"), own);
+        Settings::new(Some(CompatibleCipher::new(key)), SharedKeyring::new(ring))
+    };
+    let now = UnixMillis::from_secs(crate::support::jwt::now());
+    let sealed = |key, at| issue_compatible(&elsewhere(key), "  device-0001 ", at).expect("sealed");
+    let good = sealed(&key, now);
+    let mut client = door.connect();
+    let standard = good.token.expose().to_owned();
+    let respelled = standard.replace('+', "-").replace('/', "_").replace('=', "");
+    for (what, token) in [
+        ("as it was made", &standard),
+        ("URL-safe and unpadded", &respelled),
+    ] {
+        let answer = client.get("/data", &[&format!("Authorization: Device {token}")]);
+        assert_eq!(answer.status, 200, "{what}: {}", answer.text());
+        let seen = upstream.last();
+        assert_eq!(
+            seen.header("x-auth-credential"),
+            Some("sealed_device_token"),
+            "{what}"
+        );
+        assert_eq!(
+            seen.header("x-auth-device-id"),
+            Some(good.device.as_str()),
+            "{what}"
+        );
+        assert_eq!(seen.header("x-auth-write-access"), Some("false"), "{what}");
+    }
+    let old = sealed(&key, UnixMillis(now.0 - 2 * 86_400_000));
+    let foreign = sealed(&random::key().expect("a key"), now);
+    let seen = upstream.seen().len();
+    for (reason, token, why) in [
+        (
+            "credential_expired",
+            old.token.expose(),
+            "of the day before yesterday",
+        ),
+        ("credential_invalid", foreign.token.expose(), "under another key"),
+    ] {
+        let line = format!("Authorization: Device {token}");
+        refused(&mut client, "/data", &[&line], 401, reason, why);
+    }
+    // Revoked in one spelling, refused in each.
+    door.revoke(json!({ "token": standard }));
+    for token in [&standard, &respelled] {
+        let line = format!("Authorization: Device {token}");
+        refused(
+            &mut client,
+            "/data",
+            &[&line],
+            401,
+            "credential_revoked",
+            "revoked",
+        );
+    }
+    assert_eq!(upstream.seen().len(), seen);
+}
