@@ -8,7 +8,7 @@ use crate::support::upstream::Seen;
 use crate::support::{Client, Doorward, Reply, Upstream, http};
 
 /// What no client may say to an upstream.
-const OURS: [&str; 36] = [
+const OURS: [&str; 43] = [
     "x-auth-subject",
     "x-auth-principal",
     "x-auth-credential",
@@ -36,6 +36,13 @@ const OURS: [&str; 36] = [
     "x-forwarded-uri",
     "x-forwarded-method",
     "x-forwarded-user",
+    "x-forwarded-email",
+    "x-forwarded-client-cert",
+    "x-auth-request-user",
+    "remote-user",
+    "x-http-method-override",
+    "x-original-method",
+    "cf-connecting-ip",
     "x-real-ip",
     "x-client-ip",
     "x-original-url",

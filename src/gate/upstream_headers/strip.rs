@@ -19,35 +19,39 @@ pub enum NameClass {
     Credential,
 }
 
-/// Forwarded headers, the assertion, and the report-only marker; beside them what servers believe about
-/// the original address, host or target.
-const OURS: [&str; 25] = [
+/// The assertion and the report-only marker; beside them what servers believe about the original address,
+/// host, target or method, and about who a proxy in front of them let in.
+const OURS: [&str; 24] = [
     "x-auth-assertion",
     "x-auth-would-deny",
     "x-forwarded",
-    "x-forwarded-for",
-    "x-forwarded-proto",
-    "x-forwarded-protocol",
-    "x-forwarded-scheme",
-    "x-forwarded-ssl",
-    "x-forwarded-host",
-    "x-forwarded-server",
-    "x-forwarded-port",
-    "x-forwarded-prefix",
-    "x-forwarded-uri",
-    "x-forwarded-method",
-    "x-forwarded-user",
     "x-real-ip",
     "x-client-ip",
+    "x-cluster-client-ip",
+    "x-original-forwarded-for",
+    "x-original-host",
+    "x-original-method",
     "x-original-url",
     "x-original-uri",
     "x-rewrite-url",
+    // Scopes and routes go by the request line's method.
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
     "true-client-ip",
+    "cf-connecting-ip",
+    "fastly-client-ip",
+    "remote-user",
+    "x-remote-user",
     "forwarded",
     "via",
     "x-request-id",
     "traceparent",
 ];
+
+/// What begins so is ours whatever follows: `X-Forwarded-For` and all its kin, of which `-User`, `-Email`,
+/// `-Groups` and `-Client-Cert` are identities to some servers; and the names of a widespread login proxy.
+const OUR_PREFIXES: [&str; 2] = ["x-forwarded-", "x-auth-request-"];
 
 /// Names with at least this many bytes share one slot of the map.
 const LENGTHS: usize = 64;
@@ -92,6 +96,9 @@ impl StripSet {
     /// What a field is, if it is one that does not go on.
     pub fn class_of(&self, name: &HeaderName) -> Option<NameClass> {
         let name = name.as_str().as_bytes();
+        if name.first() == Some(&b'x') && OUR_PREFIXES.iter().any(|prefix| begins_with(name, prefix)) {
+            return Some(NameClass::Ours);
+        }
         let symbols = self.first_symbols.get(slot_of(name.len()))?;
         if symbols & symbol_bit(fold(*name.first()?)) == 0 {
             return None;
@@ -140,6 +147,12 @@ impl StripSet {
             }
         }
     }
+}
+
+/// Whether the folded name begins with this text, which is folded already.
+fn begins_with(name: &[u8], prefix: &str) -> bool {
+    name.get(..prefix.len())
+        .is_some_and(|start| start.iter().map(|b| fold(*b)).eq(prefix.bytes()))
 }
 
 fn slot_of(length: usize) -> usize {
