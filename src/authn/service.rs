@@ -225,11 +225,8 @@ impl Authn {
                     let (key, public_id) = (question.key, question.public_id);
                     self.tasks.spawn("look-up", async move {
                         let outcome = this.verify(key, &presented).await;
-                        if let Err(Rejection {
-                            blame: Blame::Caller, ..
-                        }) = outcome
-                        {
-                            this.throttle.failed(from, public_id, this.clock.now().mono);
+                        if let Err(rejection) = &outcome {
+                            this.count_failure(rejection, from, public_id);
                         }
                         landing.land(outcome);
                     });
@@ -258,6 +255,18 @@ impl Authn {
         }
         tracing::warn!("revocations kept coming while a credential was looked up");
         Err(Rejection::ours(Reason::CannotDecide))
+    }
+
+    /// Counts a look-up that ended badly. One that met the full queue of slow hashes counts for its address
+    /// as well: guesses that overload the queue would never be counted otherwise, and keep it full for ever.
+    /// It says nothing about the public id, whose owner may be waiting in that queue.
+    fn count_failure(&self, rejection: &Rejection, from: ClientIp, public_id: Option<u64>) {
+        let counted_id = match (rejection.blame, rejection.reason) {
+            (Blame::Caller, _) => public_id,
+            (Blame::Ours, Reason::Overloaded) => None,
+            (Blame::Ours, _) => return,
+        };
+        self.throttle.failed(from, counted_id, self.clock.now().mono);
     }
 
     /// One verification, on the control runtime, with its verdict remembered.

@@ -87,6 +87,7 @@ impl Verifier for Arc<Desk> {
             c if c.starts_with(b"good") && row_was_good => Ok(self.verified()),
             c if c.starts_with(b"good") => Err(Rejection::caller(Reason::CredentialRevoked)),
             b"store is down" => Err(Rejection::ours(Reason::CannotDecide)),
+            c if c.starts_with(b"guess") => Err(Rejection::ours(Reason::Overloaded)),
             _ => Err(Rejection::caller(Reason::CredentialInvalid)),
         }
     }
@@ -382,6 +383,35 @@ async fn the_throttle_stops_strangers_but_never_who_was_good_before() {
         "looked up again, past the throttle"
     );
     assert_eq!(r.desk.asked(), asked + 2);
+}
+
+#[tokio::test]
+async fn guesses_that_overload_the_slow_hashes_count_against_their_address() {
+    let throttle = ThrottleSettings {
+        per_address: 2,
+        ..ThrottleSettings::default()
+    };
+    let r = room(
+        Desk::open(CredentialKind::DeviceToken),
+        AuthnSettings {
+            throttle,
+            ..AuthnSettings::default()
+        },
+    );
+    for guess in ["guess 1", "guess 2"] {
+        assert_eq!(r.ask(guess, HERE).await, Err(Reason::Overloaded));
+    }
+    assert_eq!(r.ask("guess 3", HERE).await, Err(Reason::TooManyFailures));
+    assert_eq!(r.desk.asked(), 2);
+    assert_eq!(r.ask("good", "192.0.2.2").await, Ok(()), "others are let in");
+    for _ in 0..3 {
+        let down = r.ask("store is down", "192.0.2.3").await;
+        assert_eq!(
+            down,
+            Err(Reason::CannotDecide),
+            "a fault that nobody can cause is not counted"
+        );
+    }
 }
 
 impl Room {
