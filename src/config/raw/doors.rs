@@ -35,7 +35,7 @@ pub struct Listener {
     /// How long a connection may be idle between requests.
     #[schemars(extend("x-least" = "1ms", "x-most" = "24h"))]
     pub keep_alive_timeout: Span,
-    /// How long a request body may stand still.
+    /// How long a request body may stand still, and an answer that the client does not read.
     #[schemars(extend("x-least" = "1ms", "x-most" = "24h"))]
     pub body_idle_timeout: Span,
 }

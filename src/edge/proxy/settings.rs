@@ -33,7 +33,8 @@ pub struct ConnectionSettings {
     pub head_timeout: Duration,
     /// Time a connection may stand idle before or between requests; then it is closed without a word.
     pub keep_alive_timeout: Duration,
-    /// Time a request body may stand still while the upstream waits for it.
+    /// Time a request body may stand still while the upstream waits for it, and an answer while the client
+    /// does not read it.
     pub body_idle_timeout: Duration,
 }
 

@@ -7,7 +7,8 @@
 //! to bound. On an offence hyper is given, in place of the bad head, a request with a method that nobody
 //! can send ([`REFUSED_METHOD`]); the service finds the reason in the shared [`Line`] and answers in our words, after
 //! any earlier answers, and hyper closes. Broken chunks end the connection without an answer: by then the
-//! answer is no longer ours to choose. Writing is passed through. Nothing here reads a clock.
+//! answer is no longer ours to choose. Writing is passed through, and ends the connection when the client
+//! reads nothing for too long. Nothing here reads a clock.
 
 mod chunked;
 mod head;
@@ -102,6 +103,9 @@ pub struct Screen<S> {
     read: usize,
     /// The body's clock runs: nothing came since the last look.
     body_waits: bool,
+    /// Runs while the client takes nothing of what is written.
+    write_clock: Deadline,
+    write_waits: bool,
     line: Arc<Line>,
 }
 
@@ -144,6 +148,8 @@ impl<S> Screen<S> {
             approved: 0,
             read: 0,
             body_waits: false,
+            write_clock: deadlines.register(),
+            write_waits: false,
             line: Arc::new(line),
         }
     }
@@ -374,9 +380,34 @@ impl<S: AsyncRead + Unpin> AsyncRead for Screen<S> {
     }
 }
 
+impl<S> Screen<S> {
+    /// Bounds how long the client may take nothing. hyper reads no further request while an answer waits
+    /// to be written, so no other clock would ever end such a connection.
+    fn watch_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if written.is_ready() {
+            if std::mem::take(&mut self.write_waits) {
+                self.write_clock.clear();
+            }
+            return written;
+        }
+        if !std::mem::replace(&mut self.write_waits, true) {
+            self.write_clock.set(self.body_idle_timeout);
+        }
+        self.write_clock
+            .poll_expired(cx)
+            .map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
 impl<S: AsyncWrite + Unpin> AsyncWrite for Screen<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().inner).poll_write(cx, buf)
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.inner).poll_write(cx, buf);
+        this.watch_write(cx, written)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -396,6 +427,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Screen<S> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().inner).poll_write_vectored(cx, bufs)
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.inner).poll_write_vectored(cx, bufs);
+        this.watch_write(cx, written)
     }
 }

@@ -2,5 +2,6 @@
 
 mod forwarding;
 mod refusing;
+mod stalling;
 mod support;
 mod upstream_faults;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::authz::permit_anonymous;
@@ -129,9 +129,17 @@ impl World {
     /// A new connection to the proxy.
     pub(super) fn client(&self) -> Peer<DuplexStream> {
         let (ours, theirs) = tokio::io::duplex(64 * 1024);
-        let peer = PeerAddr::new(([192, 0, 2, 1], 40000).into());
-        spawn_here(self.engine.clone().drive(theirs, peer, self.listener.clone()));
+        spawn_here(self.drive(theirs));
         Peer::new(ours)
+    }
+
+    /// Serves this stream as a new connection, to its end.
+    pub(super) fn drive<S>(&self, stream: S) -> impl Future<Output = ()> + use<S>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + 'static,
+    {
+        let peer = PeerAddr::new(([192, 0, 2, 1], 40000).into());
+        self.engine.clone().drive(stream, peer, self.listener.clone())
     }
 
     /// The next connection that the proxy opens to the upstream.
@@ -146,7 +154,7 @@ pub(super) struct Peer<S> {
     buffer: Vec<u8>,
 }
 
-impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Peer<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
     fn new(stream: S) -> Self {
         Self {
             stream,
