@@ -20,6 +20,10 @@ use crate::domain::net::PeerAddr;
 use crate::runtime::drain::Stage;
 use crate::runtime::workers::{Accepted, Serve};
 
+/// Most bytes that hyper means to read, or holds to be written, at once. Left alone it goes up to thirteen
+/// times as many, takes up to twice what it means to, and keeps the room while the connection is idle.
+const MAX_BUFFER: usize = 32 * 1024;
+
 /// Longest time and most bytes that a client may go on sending after its last answer.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_MAX_BYTES: u64 = 256 * 1024;
@@ -50,9 +54,11 @@ impl<D: Decide> Engine<D> {
         let service = service_fn(move |request| engine.clone().answer(for_service.clone(), request));
         // hyper's own head clock stays off: the screen has one that answers. No half-close: the end of a
         // client's input means that it left, and its request to the upstream is given up.
+        let bounds = &client.listener.connection;
         let mut connection = http1::Builder::new()
             .header_read_timeout(None)
-            .max_headers(client.listener.connection.head_max_fields.max(REFUSED_FIELDS))
+            .max_buf_size(bounds.head_max_bytes.max(MAX_BUFFER))
+            .max_headers(bounds.head_max_fields.max(REFUSED_FIELDS))
             .serve_connection(TokioIo::new(screen), service);
 
         let mut ended = std::pin::pin!(self.drain.reached(Stage::Ended).fuse());

@@ -22,6 +22,8 @@ use crate::runtime::workers::spawn_here;
 use crate::telemetry::labels::{ConnectOutcome, UpstreamFailure};
 use crate::telemetry::{Held, UpstreamMetrics};
 
+/// Most bytes read, or held to be written, at once; also the longest head of an answer.
+const MAX_BUFFER: usize = 64 * 1024;
 /// Most addresses of one name that are tried.
 const MAX_ADDRESSES: usize = 8;
 
@@ -173,6 +175,7 @@ impl Upstream {
     async fn greet(&self, stream: TcpStream) -> io::Result<SendRequest<RequestBody>> {
         stream.set_nodelay(true)?;
         let (sender, connection) = http1::Builder::new()
+            .max_buf_size(MAX_BUFFER)
             .handshake(TokioIo::new(stream))
             .await
             .map_err(io::Error::other)?;
