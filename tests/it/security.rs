@@ -60,3 +60,24 @@ fn every_promise_names_tests_that_exist() {
     }
     assert_eq!(rows, ROWS);
 }
+
+#[test]
+fn every_fault_names_a_test_that_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(root.join("docs/security.md")).expect("the page");
+    let (_, faults) = page.split_once("## When something breaks").expect("the table");
+    let mut rows = 0;
+    for line in faults.lines().filter(|line| line.contains("`tests/it/")) {
+        let words: Vec<&str> = quoted(line).collect();
+        let [file, names @ ..] = words.as_slice() else {
+            panic!("no file: {line}");
+        };
+        let source = std::fs::read_to_string(root.join(file)).expect("the file");
+        assert!(!names.is_empty(), "{line}");
+        for name in names {
+            assert!(defines(&source, name), "{file} has no test `{name}`");
+        }
+        rows += 1;
+    }
+    assert_eq!(rows, 7);
+}
