@@ -15,6 +15,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
+use tokio::runtime::LocalOptions;
 use tokio::sync::mpsc;
 
 use super::deadlines::Deadlines;
@@ -98,21 +99,30 @@ impl<L: Send + Sync + 'static> Workers<L> {
         let start_one = |index: usize| {
             let (queue, arrivals) = mpsc::channel(QUEUE);
             let load = Arc::new(AtomicUsize::new(0));
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .max_blocking_threads(MAX_BLOCKING_THREADS)
-                .thread_keep_alive(BLOCKING_KEEP_ALIVE)
-                .build()?;
             let (make, on_thread) = (make.clone(), load.clone());
+            // The runtime cannot leave the thread that builds it, so the thread tells whether it could.
+            let (tell, started) = std::sync::mpsc::sync_channel(1);
             let thread = std::thread::Builder::new()
                 .name(format!("data-{index}"))
                 .spawn(move || {
-                    let local = tokio::task::LocalSet::new();
-                    local.block_on(&runtime, run(make.as_ref(), arrivals, on_thread));
-                    drop(local);
-                    // Not waiting for a name that is still being resolved.
-                    runtime.shutdown_background();
+                    let built = tokio::runtime::Builder::new_current_thread()
+                        .enable_all()
+                        .max_blocking_threads(MAX_BLOCKING_THREADS)
+                        .thread_keep_alive(BLOCKING_KEEP_ALIVE)
+                        .build_local(LocalOptions::default());
+                    match built {
+                        Ok(runtime) => {
+                            let _ = tell.send(Ok(()));
+                            runtime.block_on(run(make.as_ref(), arrivals, on_thread));
+                            // Not waiting for a name that is still being resolved.
+                            runtime.shutdown_background();
+                        }
+                        Err(error) => {
+                            let _ = tell.send(Err(error));
+                        }
+                    }
                 })?;
+            started.recv().map_err(std::io::Error::other)??;
             Ok(Worker { queue, load, thread })
         };
         let threads = (0..threads.get())
