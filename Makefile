@@ -1,9 +1,9 @@
 # What a newcomer needs: `make run`, `make test`. Everything else is for working on the code.
 
-.PHONY: help run test lint fmt bench setup
+.PHONY: help run test lint fmt bench compare soak setup
 
 help: ## Show this list
-	@awk -F':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## Build and start the demo: an echo app behind the door, one token of each kind, curl lines
 	@scripts/setup.sh build
@@ -25,6 +25,14 @@ fmt: ## Format the code
 bench: ## Run the benchmarks of the hot path
 	@scripts/setup.sh build
 	cargo bench
+
+compare: ## Compare with HAProxy and nginx: CPU per request, side by side
+	@scripts/setup.sh build bench
+	benches/compare/run.sh
+
+soak: ## 1 000 keep-alive clients for a minute: no error, no growth
+	@scripts/setup.sh build bench
+	benches/compare/keepalive.sh --idle 5000
 
 setup: ## Install what building and testing need (through apt, only what is missing)
 	@scripts/setup.sh build test
