@@ -27,9 +27,10 @@ pub fn admit(route: &RoutePolicy, client: ClientIp, encryption: Encryption) -> R
     let plain_allowed = match route.https {
         HttpsRule::Optional => true,
         HttpsRule::Required => false,
-        HttpsRule::RequiredExceptLoopback => ip.is_loopback(),
+        // A proxy on this machine is not the client, whatever the socket says.
+        HttpsRule::RequiredExceptLoopback => ip.is_loopback() && encryption != Encryption::Unknown,
     };
-    if encryption == Encryption::None && !plain_allowed {
+    if encryption != Encryption::Tls && !plain_allowed {
         return Err(Denial(Reason::HttpsRequired));
     }
     Ok(match route.access {
@@ -87,6 +88,14 @@ mod tests {
                 false,
             ),
             (HttpsRule::RequiredExceptLoopback, "::1", Encryption::None, false),
+            (
+                HttpsRule::RequiredExceptLoopback,
+                "::1",
+                Encryption::Unknown,
+                true,
+            ),
+            (HttpsRule::Required, "192.0.2.1", Encryption::Unknown, true),
+            (HttpsRule::Optional, "192.0.2.1", Encryption::Unknown, false),
             (
                 HttpsRule::RequiredExceptLoopback,
                 "192.0.2.1",

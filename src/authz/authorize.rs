@@ -23,7 +23,7 @@ pub fn authorize(
     if !rules.networks.is_empty() && !rules.networks.contains(client.ip()) {
         return Err(Denial(Reason::CredentialAddressDenied));
     }
-    if rules.transport == Transport::HttpsOnly && encryption == Encryption::None {
+    if rules.transport == Transport::HttpsOnly && encryption != Encryption::Tls {
         return Err(Denial(Reason::HttpsRequired));
     }
     rights(route, authenticated.identity(), method)?;

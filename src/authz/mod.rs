@@ -23,6 +23,8 @@ pub struct Denial(pub Reason);
 pub enum Encryption {
     /// Plain.
     None,
+    /// Plain here, and sent on by somebody who is not believed about the way before.
+    Unknown,
     /// TLS, at the listener or at a trusted proxy.
     Tls,
 }

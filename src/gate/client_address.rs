@@ -16,7 +16,7 @@ use crate::domain::net::ClientIp;
 /// Hops looked at before giving up: more proxies in a row than anyone runs.
 const MAX_HOPS: usize = 32;
 
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// Who sent the request, and how.
