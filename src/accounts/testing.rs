@@ -77,6 +77,7 @@ impl Instance {
         let manual = ManualClock::at(START);
         let clock = Clock::Manual(manual.clone());
         let tasks = Tasks::on(Handle::current());
+        let metrics = Arc::new(Metrics::new().expect("metrics"));
         let slow_pool = SlowPool::new(
             Handle::current(),
             SlowPoolLimits {
@@ -113,7 +114,8 @@ impl Instance {
             profile: Profile::Own,
         };
         let access_token = AccessTokenIssuer::new(&own);
-        let jwt = JwtVerifier::start(&JwtSettings { issuers: vec![own] }, &clock, &tasks).expect("an issuer");
+        let jwt = JwtVerifier::start(&JwtSettings { issuers: vec![own] }, &clock, &tasks, &metrics)
+            .expect("an issuer");
         let verifiers: Vec<Arc<dyn Verifier>> = vec![
             Arc::new(sealed_device_token::SealedDeviceTokens::new(Arc::clone(&sealed))),
             Arc::new(jwt),
@@ -133,7 +135,6 @@ impl Instance {
         ];
         let revocations = Arc::new(RevocationIndex::new(10_000));
         let follower = Follower::new(store.clone(), Arc::clone(&revocations) as _, clock.clone());
-        let metrics = Arc::new(Metrics::new().expect("metrics"));
         let authn = Authn::new(
             verifiers.clone(),
             CacheDigester::random().expect("randomness"),

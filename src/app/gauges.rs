@@ -26,8 +26,7 @@ pub(super) fn refresh(rooms: &Rooms, metrics: &Metrics) {
         .set(std::time::Duration::from_millis(silent_ms).as_secs_f64());
     for (issuer, age) in rooms.jwt.jwks_ages(now) {
         if let Some(age) = age {
-            let age = gauge(age.as_secs());
-            metrics.for_issuer(&issuer).jwks_age_seconds.set(age);
+            metrics.set_jwks_age(&issuer, age);
         }
     }
 }

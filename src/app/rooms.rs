@@ -66,7 +66,9 @@ impl Rooms {
         if let Some(warning) = accounts::data_folder::prepare(&settings.data_dir)? {
             tracing::warn!("{warning}");
         }
-        let store: Arc<dyn Store> = SqliteStore::open(convert::store_path(settings), open_as).await?;
+        let store = SqliteStore::open(convert::store_path(settings), open_as).await?;
+        store.measured_by(&metrics);
+        let store: Arc<dyn Store> = store;
         let (vault, warning) =
             KeyVault::open(Arc::clone(&store), &settings.data_dir, clock.now().wall).await?;
         if let Some(warning) = warning {
@@ -74,14 +76,15 @@ impl Rooms {
         }
         let keys = vault.handles().clone();
         let slow_pool = SlowPool::new(tasks.handle().clone(), convert::slow_pool(settings))
-            .counting(metrics.slow_hash_refused.clone());
+            .measured_by(Arc::clone(&metrics));
 
         let sealed = Arc::new(convert::sealed_device_token(settings, &keys));
         let api = Arc::new(settings.credentials.api_token.clone());
         let basic_settings = settings.credentials.basic.clone();
         let jwt_settings = convert::jwt(settings, &keys, open_as);
         let jwt = Arc::new(
-            jwt::JwtVerifier::start(&jwt_settings, &clock, tasks).context("credentials.jwt.issuers")?,
+            jwt::JwtVerifier::start(&jwt_settings, &clock, tasks, &metrics)
+                .context("credentials.jwt.issuers")?,
         );
         let lookup = || keys.lookup.clone();
         let verifiers: Vec<Arc<dyn Verifier>> = vec![

@@ -20,7 +20,7 @@ use crate::authn::kinds::jwt;
 use crate::authz::policy::Access;
 use crate::config::Settings;
 use crate::config::settings::IssuerKeys;
-use crate::domain::clock::Clock;
+use crate::domain::clock::{Clock, UnixMillis};
 use crate::edge::listener::{self, Bound, DrainTimes, ListenSettings, Serving};
 use crate::edge::management::{self, AdminSocket};
 use crate::edge::proxy::own_pages::PublicKeys;
@@ -183,6 +183,7 @@ impl Process {
             "ready"
         );
         let metrics = Arc::clone(&rooms.metrics);
+        in_force(&metrics, rooms.clock.now().wall);
         let flush = async move {
             if let Stopped::TimedOut { still_running } = tasks.stop(STOP_TASKS).await {
                 tracing::error!(still_running, "background tasks did not end in time");
@@ -202,6 +203,15 @@ impl Process {
         runtime.shutdown_timeout(Duration::from_secs(1));
         log.flush(Duration::from_secs(1));
     }
+}
+
+/// The configuration is in force now.
+fn in_force(metrics: &Metrics, now: UnixMillis) {
+    metrics.config_last_reload_successful.set(1);
+    let since_epoch = Duration::from_millis(u64::try_from(now.0).unwrap_or(0));
+    metrics
+        .config_last_reload_success_timestamp_seconds
+        .set(since_epoch.as_secs_f64());
 }
 
 /// Makes the first administrator and hands its token to whoever started us.

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
-use crate::telemetry::IntCounter;
+use crate::domain::clock::Stopwatch;
+use crate::telemetry::Metrics;
+use crate::telemetry::labels::Stage;
 
 /// Why a job has no result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -40,7 +42,7 @@ pub struct SlowPool {
     admission: Arc<Semaphore>,
     /// One permit for each job that runs.
     workers: Arc<Semaphore>,
-    refused: Option<IntCounter>,
+    metrics: Option<Arc<Metrics>>,
 }
 
 impl SlowPool {
@@ -53,15 +55,15 @@ impl SlowPool {
             limits: SlowPoolLimits { workers, queue },
             admission: Arc::new(Semaphore::new(workers.saturating_add(queue))),
             workers: Arc::new(Semaphore::new(workers)),
-            refused: None,
+            metrics: None,
         }
     }
 
-    /// Counts the jobs that are refused because the queue is full.
+    /// Measures the jobs, and counts those that are refused because the queue is full.
     #[must_use]
-    pub fn counting(self, refused: IntCounter) -> Self {
+    pub fn measured_by(self, metrics: Arc<Metrics>) -> Self {
         Self {
-            refused: Some(refused),
+            metrics: Some(metrics),
             ..self
         }
     }
@@ -74,8 +76,8 @@ impl SlowPool {
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, SlowPoolError> {
         let admitted = Arc::clone(&self.admission).try_acquire_owned().map_err(|_| {
-            if let Some(refused) = &self.refused {
-                refused.inc();
+            if let Some(metrics) = &self.metrics {
+                metrics.slow_hash_refused.inc();
             }
             SlowPoolError::Overloaded
         })?;
@@ -83,8 +85,15 @@ impl SlowPool {
             .acquire_owned()
             .await
             .map_err(|_| SlowPoolError::Ended)?;
+        let metrics = self.metrics.clone();
         let running = self.handle.spawn_blocking(move || {
+            let watch = Stopwatch::start();
             let result = job();
+            if let Some(metrics) = metrics {
+                metrics
+                    .decision_duration
+                    .observe(Stage::SlowHash, watch.elapsed());
+            }
             drop((worker, admitted));
             result
         });

@@ -7,9 +7,7 @@ use std::marker::PhantomData;
 
 use prometheus::{Histogram, IntCounter, IntGauge};
 
-use super::labels::{
-    ConnectOutcome, ConnectionRefusal, FetchOutcome, Label, RequestOutcome, UpstreamFailure,
-};
+use super::labels::{ConnectOutcome, ConnectionRefusal, Label, RequestOutcome, UpstreamFailure};
 use crate::domain::identity::CredentialKind;
 
 /// One counter for each value of a label.
@@ -127,15 +125,6 @@ pub struct ListenerMetrics {
     pub accepted: IntCounter,
     /// Connections closed without serving them.
     pub refused: CounterBy<ConnectionRefusal>,
-}
-
-/// The metrics of one external issuer.
-#[derive(Debug, Clone)]
-pub struct IssuerMetrics {
-    /// Seconds since its key set was last fetched.
-    pub jwks_age_seconds: IntGauge,
-    /// Fetches of its key set.
-    pub jwks_fetches: CounterBy<FetchOutcome>,
 }
 
 /// One more in a gauge for as long as it lives.

@@ -106,7 +106,7 @@ labels! {
         TimedOut = "timed_out",
     }
 
-    /// Why a permitted request got no answer from its upstream.
+    /// Why a permitted request got no whole answer from its upstream.
     UpstreamFailure {
         /// No connection could be opened.
         Unreachable = "unreachable",
@@ -124,8 +124,6 @@ labels! {
     ConnectionRefusal {
         /// The listener's bound on open connections was reached.
         Limit = "limit",
-        /// One address's bound on open connections was reached.
-        AddressLimit = "address_limit",
         /// The system could not hand over the connection, for want of file descriptors or the like.
         AcceptFailed = "accept_failed",
     }

@@ -4,6 +4,8 @@
 //! itself; the rooms hold handles and count. Names carry the prefix `doorward_`, counters end in
 //! `_total`, units are base units (Prometheus' naming rules, which `promtool check metrics` knows).
 
+use std::time::Duration;
+
 use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{
@@ -11,8 +13,8 @@ use prometheus::{
     Registry, TextEncoder,
 };
 
-use super::handles::{CounterBy, HistogramBy, IssuerMetrics, ListenerMetrics, RouteMetrics, UpstreamMetrics};
-use super::labels::{FlushOutcome, IssueOutcome, Stage, StoreErrorClass, ThrottledBy};
+use super::handles::{CounterBy, HistogramBy, ListenerMetrics, RouteMetrics, UpstreamMetrics};
+use super::labels::{FetchOutcome, FlushOutcome, IssueOutcome, Stage, StoreErrorClass, ThrottledBy};
 use crate::domain::identity::CredentialKind;
 use crate::domain::reason::Reason;
 
@@ -224,7 +226,7 @@ impl Metrics {
             )?,
             upstream_failures: d.counters(
                 "upstream_failures_total",
-                "Permitted requests that got no answer from their upstream, by reason.",
+                "Permitted requests that got no whole answer from their upstream, by reason.",
                 &["upstream", "reason"],
             )?,
             upstream_connections: d.gauges(
@@ -312,12 +314,15 @@ impl Metrics {
         }
     }
 
-    /// Handles for one external issuer, named by the configuration.
-    pub fn for_issuer(&self, issuer: &str) -> IssuerMetrics {
-        IssuerMetrics {
-            jwks_age_seconds: self.jwks_age.with_label_values(&[issuer]),
-            jwks_fetches: CounterBy::build(|o| self.jwks_fetches.with_label_values(&[issuer, o])),
-        }
+    /// Counts fetches of an external issuer's key set; issuers are named by the configuration.
+    pub fn jwks_fetches(&self, issuer: &str) -> CounterBy<FetchOutcome> {
+        CounterBy::build(|o| self.jwks_fetches.with_label_values(&[issuer, o]))
+    }
+
+    /// Sets how old an external issuer's key set is. Before the first there is no age, and no sample.
+    pub fn set_jwks_age(&self, issuer: &str, age: Duration) {
+        let seconds = i64::try_from(age.as_secs()).unwrap_or(i64::MAX);
+        self.jwks_age.with_label_values(&[issuer]).set(seconds);
     }
 
     /// Every metric in Prometheus' text format, with those of the process itself.

@@ -9,9 +9,7 @@ pub mod labels;
 pub mod logging;
 pub mod metrics;
 
-pub use handles::{
-    CounterBy, Held, HistogramBy, IssuerMetrics, ListenerMetrics, RouteMetrics, UpstreamMetrics,
-};
+pub use handles::{CounterBy, Held, HistogramBy, ListenerMetrics, RouteMetrics, UpstreamMetrics};
 pub use metrics::Metrics;
 
 /// The metric types, so that other rooms can hold handles without naming the crate behind them.

@@ -17,6 +17,7 @@ use super::observe::Observed;
 use super::pool::Lease;
 use super::screen::Busy;
 use crate::runtime::deadlines::Deadline;
+use crate::telemetry::labels::UpstreamFailure;
 
 /// Why a body ended early.
 #[derive(Debug, thiserror::Error)]
@@ -175,6 +176,7 @@ impl Upstream {
                 self.clock.set(self.idle_timeout);
             }
             ready!(self.clock.poll_expired(cx));
+            self.failed(UpstreamFailure::IdleTimeout);
             return Poll::Ready(Some(Err(BodyError::UpstreamIdle)));
         };
         if std::mem::take(&mut self.waits) {
@@ -186,8 +188,18 @@ impl Upstream {
                 // Trailers come last.
                 Err(_) => self.end(),
             },
-            Some(Err(error)) => Poll::Ready(Some(Err(BodyError::Upstream(error)))),
+            Some(Err(error)) => {
+                self.failed(UpstreamFailure::InvalidAnswer);
+                Poll::Ready(Some(Err(BodyError::Upstream(error))))
+            }
             None => self.end(),
+        }
+    }
+
+    /// The answer stays incomplete; its connection is not used again.
+    fn failed(&mut self, failure: UpstreamFailure) {
+        if let Some(lease) = self.lease.take() {
+            lease.failed(failure);
         }
     }
 

@@ -63,6 +63,11 @@ impl Lease {
         upstream.keep(self.sender);
     }
 
+    /// Counts that the exchange on it failed.
+    pub fn failed(&self, failure: UpstreamFailure) {
+        self.upstream.metrics.failures.inc(failure);
+    }
+
     /// Whether it carried a request before.
     pub fn is_reused(&self) -> bool {
         self.reused.get()

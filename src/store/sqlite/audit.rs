@@ -5,7 +5,6 @@ use async_trait::async_trait;
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
-use super::connection::within;
 use super::{SqliteStore, rows};
 use crate::store::chain::{ChainedRow, GENESIS, detail_text};
 use crate::store::{AuditDraft, AuditLog, AuditRecord, Result};
@@ -61,35 +60,44 @@ impl AuditLog for SqliteStore {
     }
 
     async fn list_audit(&self, before: Option<u64>, limit: u32) -> Result<Vec<AuditRecord>> {
-        let found = within(
-            sqlx::query(
-                "SELECT seq, at, actor, act, target, origin, detail, digest FROM audit
+        let found = self
+            .connections
+            .within(
+                sqlx::query(
+                    "SELECT seq, at, actor, act, target, origin, detail, digest FROM audit
                  WHERE seq < ?1 ORDER BY seq DESC LIMIT ?2",
+                )
+                .bind(before.map_or(i64::MAX, rows::stored))
+                .bind(i64::from(limit))
+                .fetch_all(&self.connections.readers),
             )
-            .bind(before.map_or(i64::MAX, rows::stored))
-            .bind(i64::from(limit))
-            .fetch_all(&self.connections.readers),
-        )
-        .await?;
+            .await?;
         found.iter().map(record).collect()
     }
 
     async fn verify_audit(&self) -> Result<Option<u64>> {
         // The head first: rows appended meanwhile lie beyond it and are not looked at.
-        let (end, end_digest) = head(&within(sqlx::query(HEAD).fetch_one(&self.connections.readers)).await?)?;
+        let (end, end_digest) = head(
+            &self
+                .connections
+                .within(sqlx::query(HEAD).fetch_one(&self.connections.readers))
+                .await?,
+        )?;
         let (mut seq, mut digest) = (0_u64, GENESIS);
         while seq < end {
-            let chunk = within(
-                sqlx::query(
-                    "SELECT seq, at, actor, act, target, origin, detail, digest FROM audit
+            let chunk = self
+                .connections
+                .within(
+                    sqlx::query(
+                        "SELECT seq, at, actor, act, target, origin, detail, digest FROM audit
                      WHERE seq > ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3",
+                    )
+                    .bind(rows::stored(seq))
+                    .bind(rows::stored(end))
+                    .bind(CHECKED_AT_ONCE)
+                    .fetch_all(&self.connections.readers),
                 )
-                .bind(rows::stored(seq))
-                .bind(rows::stored(end))
-                .bind(CHECKED_AT_ONCE)
-                .fetch_all(&self.connections.readers),
-            )
-            .await?;
+                .await?;
             if chunk.is_empty() {
                 return Ok(Some(seq.saturating_add(1)));
             }

@@ -6,6 +6,7 @@
 //! writer and are never blocked by it. Page caches are small: the store is read on cache misses only.
 
 use std::path::Path;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
@@ -15,7 +16,10 @@ use sqlx::sqlite::{
 };
 use sqlx::{ConnectOptions, Sqlite};
 
+use crate::domain::clock::Stopwatch;
 use crate::store::{Result, StoreError};
+use crate::telemetry::Metrics;
+use crate::telemetry::labels::StoreErrorClass;
 
 /// Readers at most. A look-up takes tens of microseconds; more would only fight for the disk.
 const READERS: u32 = 4;
@@ -60,6 +64,7 @@ pub(super) fn reading(path: &Path) -> SqliteConnectOptions {
 pub(super) struct Connections {
     pub(super) writer: SqlitePool,
     pub(super) readers: SqlitePool,
+    metrics: OnceLock<Arc<Metrics>>,
 }
 
 impl Connections {
@@ -82,15 +87,30 @@ impl Connections {
             .max_lifetime(None)
             .test_before_acquire(true)
             .connect_lazy_with(reading(path));
-        Ok(Self { writer, readers })
+        Ok(Self {
+            writer,
+            readers,
+            metrics: OnceLock::new(),
+        })
     }
 
     /// Begins a change: waits for the writer, then for other processes.
-    pub(super) async fn begin(&self) -> Result<Change> {
+    pub(super) async fn begin(&self) -> Result<Change<'_>> {
+        let watch = Stopwatch::start();
+        let begun = self.begin_unmeasured(watch).await;
+        if let Err(error) = &begun {
+            self.ended(watch, Some(error));
+        }
+        begun
+    }
+
+    async fn begin_unmeasured(&self, watch: Stopwatch) -> Result<Change<'_>> {
         // A change before BEGIN is sent: a caller that gives up while it waits must not hand a connection
         // with an open transaction back to the queue. Should BEGIN fail, a new connection is clean.
         let mut change = Change {
             conn: Some(self.writer.acquire().await?),
+            connections: self,
+            watch,
         };
         sqlx::query("BEGIN IMMEDIATE").execute(change.conn()?).await?;
         Ok(change)
@@ -101,16 +121,46 @@ impl Connections {
         self.readers.close().await;
         self.writer.close().await;
     }
+
+    /// A read with its time limit.
+    pub(super) async fn within<T>(&self, read: impl Future<Output = sqlx::Result<T>>) -> Result<T> {
+        let watch = Stopwatch::start();
+        let result = match tokio::time::timeout(READ_WITHIN, read).await {
+            Ok(result) => result.map_err(StoreError::from),
+            Err(_) => Err(StoreError::Unavailable(format!(
+                "a read took longer than {} s",
+                READ_WITHIN.as_secs()
+            ))),
+        };
+        self.ended(watch, result.as_ref().err());
+        result
+    }
+
+    /// Counts into these metrics from now on.
+    pub(super) fn measured_by(&self, metrics: &Arc<Metrics>) {
+        // A store serves one process, so a second call can only bring the same metrics.
+        let _same = self.metrics.set(Arc::clone(metrics));
+    }
+
+    /// Every read and every change ends here.
+    fn ended(&self, watch: Stopwatch, error: Option<&StoreError>) {
+        let Some(metrics) = self.metrics.get() else {
+            return;
+        };
+        metrics.store_call_duration.observe(watch.elapsed().as_secs_f64());
+        if let Some(error) = error {
+            metrics.store_call_errors.inc(class(error));
+        }
+    }
 }
 
-/// A read with its time limit.
-pub(super) async fn within<T>(read: impl Future<Output = sqlx::Result<T>>) -> Result<T> {
-    match tokio::time::timeout(READ_WITHIN, read).await {
-        Ok(result) => Ok(result?),
-        Err(_) => Err(StoreError::Unavailable(format!(
-            "a read took longer than {} s",
-            READ_WITHIN.as_secs()
-        ))),
+fn class(error: &StoreError) -> StoreErrorClass {
+    match error {
+        StoreError::Unavailable(_) => StoreErrorClass::Unavailable,
+        StoreError::Full(_) => StoreErrorClass::Full,
+        StoreError::Conflict(_) => StoreErrorClass::Conflict,
+        StoreError::NotFound(_) => StoreErrorClass::NotFound,
+        StoreError::Unusable(_) => StoreErrorClass::Unusable,
     }
 }
 
@@ -120,11 +170,13 @@ pub(super) async fn within<T>(read: impl Future<Output = sqlx::Result<T>>) -> Re
 /// This is not the driver's own transaction, because SQLite rolls back by itself when the disk is full:
 /// the driver would then count a transaction that is no more and refuse the next one.
 #[derive(Debug)]
-pub(super) struct Change {
+pub(super) struct Change<'a> {
     conn: Option<PoolConnection<Sqlite>>,
+    connections: &'a Connections,
+    watch: Stopwatch,
 }
 
-impl Change {
+impl Change<'_> {
     /// The connection to work on.
     pub(super) fn conn(&mut self) -> Result<&mut SqliteConnection> {
         self.conn
@@ -148,11 +200,12 @@ impl Change {
             let _already_undone = sqlx::query("ROLLBACK").execute(conn).await;
         }
         self.conn = None;
+        self.connections.ended(self.watch, outcome.as_ref().err());
         outcome
     }
 }
 
-impl Drop for Change {
+impl Drop for Change<'_> {
     fn drop(&mut self) {
         if let Some(mut conn) = self.conn.take() {
             conn.close_on_drop();

@@ -5,7 +5,6 @@ use async_trait::async_trait;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{QueryBuilder, Sqlite};
 
-use super::connection::within;
 use super::errors::{damaged, or_missing};
 use super::{SqliteStore, audit, principals, revocations, rows};
 use crate::domain::clock::UnixMillis;
@@ -64,13 +63,15 @@ impl Credentials for SqliteStore {
         kind: CredentialKind,
         digest: &[u8; 32],
     ) -> Result<Option<CredentialContext>> {
-        let row = within(
-            sqlx::query(BY_DIGEST)
-                .bind(digest.as_slice())
-                .bind(kind.as_str())
-                .fetch_optional(&self.connections.readers),
-        )
-        .await?;
+        let row = self
+            .connections
+            .within(
+                sqlx::query(BY_DIGEST)
+                    .bind(digest.as_slice())
+                    .bind(kind.as_str())
+                    .fetch_optional(&self.connections.readers),
+            )
+            .await?;
         row.as_ref().map(context).transpose()
     }
 
@@ -80,24 +81,28 @@ impl Credentials for SqliteStore {
         public_id: &str,
         limit: u32,
     ) -> Result<Vec<CredentialContext>> {
-        let found = within(
-            sqlx::query(BY_PUBLIC_ID)
-                .bind(public_id)
-                .bind(kind.as_str())
-                .bind(i64::from(limit))
-                .fetch_all(&self.connections.readers),
-        )
-        .await?;
+        let found = self
+            .connections
+            .within(
+                sqlx::query(BY_PUBLIC_ID)
+                    .bind(public_id)
+                    .bind(kind.as_str())
+                    .bind(i64::from(limit))
+                    .fetch_all(&self.connections.readers),
+            )
+            .await?;
         found.iter().map(context).collect()
     }
 
     async fn credential(&self, id: &CredentialId) -> Result<Option<CredentialContext>> {
-        let row = within(
-            sqlx::query(BY_ID)
-                .bind(id.as_str())
-                .fetch_optional(&self.connections.readers),
-        )
-        .await?;
+        let row = self
+            .connections
+            .within(
+                sqlx::query(BY_ID)
+                    .bind(id.as_str())
+                    .fetch_optional(&self.connections.readers),
+            )
+            .await?;
         row.as_ref().map(context).transpose()
     }
 
@@ -115,12 +120,14 @@ impl Credentials for SqliteStore {
             query.push(" AND c.principal = ").push_bind(principal.as_str());
         }
         if let Some(after) = &page.after {
-            let created_at: Option<i64> = within(
-                sqlx::query_scalar("SELECT created_at FROM credentials WHERE id = ?1")
-                    .bind(after)
-                    .fetch_optional(&self.connections.readers),
-            )
-            .await?;
+            let created_at: Option<i64> = self
+                .connections
+                .within(
+                    sqlx::query_scalar("SELECT created_at FROM credentials WHERE id = ?1")
+                        .bind(after)
+                        .fetch_optional(&self.connections.readers),
+                )
+                .await?;
             let created_at = created_at.ok_or(StoreError::NotFound("credential to continue after"))?;
             query
                 .push(" AND (c.created_at, c.id) > (")
@@ -132,7 +139,10 @@ impl Credentials for SqliteStore {
         query
             .push(" ORDER BY c.created_at, c.id LIMIT ")
             .push_bind(i64::from(page.limit));
-        let found = within(query.build().fetch_all(&self.connections.readers)).await?;
+        let found = self
+            .connections
+            .within(query.build().fetch_all(&self.connections.readers))
+            .await?;
         found.iter().map(record).collect()
     }
 

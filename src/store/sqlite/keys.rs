@@ -3,7 +3,6 @@
 use async_trait::async_trait;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
-use super::connection::within;
 use super::{SqliteStore, audit, rows};
 use crate::domain::ids::KeyId;
 use crate::store::{AuditDraft, KeyPurpose, KeyRecord, KeyState, Keys, Result, StoreError};
@@ -11,11 +10,13 @@ use crate::store::{AuditDraft, KeyPurpose, KeyRecord, KeyState, Keys, Result, St
 #[async_trait]
 impl Keys for SqliteStore {
     async fn list_keys(&self) -> Result<Vec<KeyRecord>> {
-        let found = within(
-            sqlx::query("SELECT id, purpose, state, sealed, created_at FROM keys ORDER BY seq")
-                .fetch_all(&self.connections.readers),
-        )
-        .await?;
+        let found = self
+            .connections
+            .within(
+                sqlx::query("SELECT id, purpose, state, sealed, created_at FROM keys ORDER BY seq")
+                    .fetch_all(&self.connections.readers),
+            )
+            .await?;
         found.iter().map(record).collect()
     }
 

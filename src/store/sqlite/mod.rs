@@ -24,10 +24,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 
-use self::connection::{Connections, within};
+use self::connection::Connections;
 use self::opening::{Age, Found, ServerLock};
 use self::schema::Steps;
 use super::{Result, Store};
+use crate::telemetry::Metrics;
 
 /// As what a store is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,12 +79,19 @@ impl SqliteStore {
             server_lock: Mutex::new(server_lock),
         }))
     }
+
+    /// Counts calls and measures them from now on.
+    pub fn measured_by(&self, metrics: &Arc<Metrics>) {
+        self.connections.measured_by(metrics);
+    }
 }
 
 #[async_trait]
 impl Store for SqliteStore {
     async fn ping(&self) -> Result<()> {
-        within(sqlx::query("SELECT 1 FROM audit_head").execute(&self.connections.readers)).await?;
+        self.connections
+            .within(sqlx::query("SELECT 1 FROM audit_head").execute(&self.connections.readers))
+            .await?;
         Ok(())
     }
 

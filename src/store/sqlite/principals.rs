@@ -4,7 +4,6 @@ use async_trait::async_trait;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{QueryBuilder, Sqlite};
 
-use super::connection::within;
 use super::errors::or_missing;
 use super::{SqliteStore, audit, revocations, rows};
 use crate::domain::clock::UnixMillis;
@@ -36,12 +35,14 @@ impl Principals for SqliteStore {
     }
 
     async fn tenant(&self, id: &TenantId) -> Result<Option<TenantRecord>> {
-        let row = within(
-            sqlx::query("SELECT id, name, enabled, created_at FROM tenants WHERE id = ?1")
-                .bind(id.as_str())
-                .fetch_optional(&self.connections.readers),
-        )
-        .await?;
+        let row = self
+            .connections
+            .within(
+                sqlx::query("SELECT id, name, enabled, created_at FROM tenants WHERE id = ?1")
+                    .bind(id.as_str())
+                    .fetch_optional(&self.connections.readers),
+            )
+            .await?;
         row.as_ref().map(tenant_record).transpose()
     }
 
@@ -52,12 +53,14 @@ impl Principals for SqliteStore {
     }
 
     async fn customer(&self, id: &CustomerId) -> Result<Option<CustomerRecord>> {
-        let row = within(
-            sqlx::query("SELECT id, tenant, name, enabled, created_at FROM customers WHERE id = ?1")
-                .bind(id.as_str())
-                .fetch_optional(&self.connections.readers),
-        )
-        .await?;
+        let row = self
+            .connections
+            .within(
+                sqlx::query("SELECT id, tenant, name, enabled, created_at FROM customers WHERE id = ?1")
+                    .bind(id.as_str())
+                    .fetch_optional(&self.connections.readers),
+            )
+            .await?;
         row.as_ref().map(customer_record).transpose()
     }
 
@@ -68,12 +71,14 @@ impl Principals for SqliteStore {
     }
 
     async fn principal(&self, id: &PrincipalId) -> Result<Option<PrincipalRecord>> {
-        let row = within(
-            sqlx::query(select!("id = ?1"))
-                .bind(id.as_str())
-                .fetch_optional(&self.connections.readers),
-        )
-        .await?;
+        let row = self
+            .connections
+            .within(
+                sqlx::query(select!("id = ?1"))
+                    .bind(id.as_str())
+                    .fetch_optional(&self.connections.readers),
+            )
+            .await?;
         row.as_ref().map(record).transpose()
     }
 
@@ -89,12 +94,14 @@ impl Principals for SqliteStore {
             query.push(" AND external_id = ").push_bind(external_id.as_str());
         }
         if let Some(after) = &page.after {
-            let created_at: Option<i64> = within(
-                sqlx::query_scalar("SELECT created_at FROM principals WHERE id = ?1")
-                    .bind(after)
-                    .fetch_optional(&self.connections.readers),
-            )
-            .await?;
+            let created_at: Option<i64> = self
+                .connections
+                .within(
+                    sqlx::query_scalar("SELECT created_at FROM principals WHERE id = ?1")
+                        .bind(after)
+                        .fetch_optional(&self.connections.readers),
+                )
+                .await?;
             let created_at = created_at.ok_or(StoreError::NotFound("principal to continue after"))?;
             query
                 .push(" AND (created_at, id) > (")
@@ -106,7 +113,10 @@ impl Principals for SqliteStore {
         query
             .push(" ORDER BY created_at, id LIMIT ")
             .push_bind(i64::from(page.limit));
-        let found = within(query.build().fetch_all(&self.connections.readers)).await?;
+        let found = self
+            .connections
+            .within(query.build().fetch_all(&self.connections.readers))
+            .await?;
         found.iter().map(record).collect()
     }
 

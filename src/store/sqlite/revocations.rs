@@ -4,7 +4,6 @@
 use async_trait::async_trait;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
-use super::connection::within;
 use super::errors::damaged;
 use super::{SqliteStore, audit, rows};
 use crate::domain::clock::UnixMillis;
@@ -85,16 +84,18 @@ impl Revocations for SqliteStore {
     }
 
     async fn revocations_after(&self, after: u64, limit: u32) -> Result<Vec<RevocationRecord>> {
-        let found = within(
-            sqlx::query(
-                "SELECT seq, target_kind, target_id, cut_at, until_at, created_at FROM revocations
+        let found = self
+            .connections
+            .within(
+                sqlx::query(
+                    "SELECT seq, target_kind, target_id, cut_at, until_at, created_at FROM revocations
                  WHERE seq > ?1 ORDER BY seq LIMIT ?2",
+                )
+                .bind(rows::stored(after))
+                .bind(i64::from(limit))
+                .fetch_all(&self.connections.readers),
             )
-            .bind(rows::stored(after))
-            .bind(i64::from(limit))
-            .fetch_all(&self.connections.readers),
-        )
-        .await?;
+            .await?;
         found.iter().map(record).collect()
     }
 

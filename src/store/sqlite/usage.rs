@@ -3,7 +3,6 @@
 use async_trait::async_trait;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
-use super::connection::within;
 use super::{SqliteStore, rows};
 use crate::domain::ids::CredentialId;
 use crate::store::{Result, Usage, UsageDelta, UsageRecord};
@@ -23,12 +22,14 @@ impl Usage for SqliteStore {
     }
 
     async fn usage(&self, id: &CredentialId) -> Result<Option<UsageRecord>> {
-        let row = within(
-            sqlx::query(SELECT)
-                .bind(id.as_str())
-                .fetch_optional(&self.connections.readers),
-        )
-        .await?;
+        let row = self
+            .connections
+            .within(
+                sqlx::query(SELECT)
+                    .bind(id.as_str())
+                    .fetch_optional(&self.connections.readers),
+            )
+            .await?;
         row.as_ref().map(record).transpose()
     }
 }

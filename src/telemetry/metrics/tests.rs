@@ -41,7 +41,8 @@ fn every_declared_metric_shows_in_the_text_once_its_handles_exist() {
     metrics.for_route("main");
     metrics.for_upstream("api");
     metrics.for_listener("public");
-    metrics.for_issuer("corp");
+    metrics.jwks_fetches("corp");
+    metrics.set_jwks_age("corp", Duration::ZERO);
     let text = metrics.render().expect("rendered");
     for about in metrics.descriptions() {
         assert!(
@@ -76,11 +77,11 @@ fn counts_arrive_under_their_labels() {
     let listener = metrics.for_listener("public");
     listener.refused.inc(ConnectionRefusal::Limit);
     let held = Held::in_gauge(&listener.connections);
-    metrics.for_issuer("corp").jwks_fetches.inc(FetchOutcome::Failed);
+    metrics.jwks_fetches("corp").inc(FetchOutcome::Failed);
     metrics.throttle_refused.inc(ThrottledBy::Address);
     metrics
         .decision_duration
-        .observe(Stage::Decide, std::time::Duration::from_micros(3));
+        .observe(Stage::Decide, Duration::from_micros(3));
 
     let text = metrics.render().expect("rendered");
     for line in [

@@ -17,6 +17,8 @@ use super::keys::{KeyProblem, KeySet};
 use super::settings::{JwksUrl, Problem};
 use crate::domain::clock::{Clock, MonoMillis, Now};
 use crate::runtime::tasks::Tasks;
+use crate::telemetry::labels::FetchOutcome;
+use crate::telemetry::{CounterBy, Metrics};
 
 /// Largest document read.
 const MAX_DOCUMENT_BYTES: usize = 256 * 1024;
@@ -29,6 +31,7 @@ pub(super) struct RemoteKeys(Arc<Shared>);
 
 struct Shared {
     issuer: Arc<str>,
+    fetches: CounterBy<FetchOutcome>,
     settings: JwksUrl,
     http: reqwest::Client,
     clock: Clock,
@@ -83,6 +86,7 @@ impl RemoteKeys {
         settings: &JwksUrl,
         clock: &Clock,
         tasks: &Tasks,
+        metrics: &Metrics,
     ) -> Result<Self, Problem> {
         let url = reqwest::Url::parse(&settings.url).map_err(|_| Problem::Url)?;
         let plain = matches!(url.scheme(), "http" | "https") && url.has_host();
@@ -98,6 +102,7 @@ impl RemoteKeys {
             .map_err(|e| Problem::HttpClient(e.to_string()))?;
         let keys = Self(Arc::new(Shared {
             issuer: Arc::clone(issuer),
+            fetches: metrics.jwks_fetches(issuer),
             settings: settings.clone(),
             http,
             clock: clock.clone(),
@@ -181,9 +186,11 @@ impl Shared {
             Ok(keys) => {
                 let at = self.clock.now().mono;
                 self.current.store(Some(Arc::new(Fetched { keys, at })));
+                self.fetches.inc(FetchOutcome::Fetched);
             }
             // The URL may hold an operator's secret, so only the issuer's name is logged.
             Err(error) => {
+                self.fetches.inc(FetchOutcome::Failed);
                 tracing::warn!(issuer = &*self.issuer, %error, "fetching the key set failed; the last good one stays in use");
             }
         }

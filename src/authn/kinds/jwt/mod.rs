@@ -33,6 +33,7 @@ use crate::domain::clock::{Clock, Now};
 use crate::domain::identity::CredentialKind;
 use crate::domain::reason::Reason;
 use crate::runtime::tasks::Tasks;
+use crate::telemetry::Metrics;
 
 pub use self::algorithm::{Algorithm, AlgorithmSet};
 pub use self::issue::{AccessTokenGrant, AccessTokenIssuer, IssuedAccessToken};
@@ -76,12 +77,17 @@ enum Opinion {
 
 impl JwtVerifier {
     /// Checks the settings, reads fixed keys and begins to fetch remote ones; waits for nothing.
-    pub fn start(settings: &JwtSettings, clock: &Clock, tasks: &Tasks) -> Result<Self, SettingsProblem> {
+    pub fn start(
+        settings: &JwtSettings,
+        clock: &Clock,
+        tasks: &Tasks,
+        metrics: &Metrics,
+    ) -> Result<Self, SettingsProblem> {
         settings.check()?;
         let issuers: Result<Vec<_>, _> = settings
             .issuers
             .iter()
-            .map(|issuer| Trusted::start(issuer, clock, tasks))
+            .map(|issuer| Trusted::start(issuer, clock, tasks, metrics))
             .collect();
         Ok(Self { issuers: issuers? })
     }
@@ -143,11 +149,16 @@ impl JwtVerifier {
 }
 
 impl Trusted {
-    fn start(issuer: &Issuer, clock: &Clock, tasks: &Tasks) -> Result<Self, SettingsProblem> {
+    fn start(
+        issuer: &Issuer,
+        clock: &Clock,
+        tasks: &Tasks,
+        metrics: &Metrics,
+    ) -> Result<Self, SettingsProblem> {
         let problem = |p: Problem| issuer.problem(p);
         let (keys, usable) = match &issuer.keys {
             KeySource::JwksUrl(url) => {
-                let keys = RemoteKeys::start(&issuer.name, url, clock, tasks).map_err(problem)?;
+                let keys = RemoteKeys::start(&issuer.name, url, clock, tasks, metrics).map_err(problem)?;
                 // Nothing is known of its keys yet, but they will not be secrets.
                 let public = Algorithm::ALL
                     .into_iter()

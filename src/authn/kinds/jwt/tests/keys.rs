@@ -282,6 +282,7 @@ async fn secrets_are_long_enough_for_their_algorithm() {
             },
             &clock().1,
             &tasks(),
+            &metrics(),
         )
     };
     let problem = start(secret(31)).err().expect("refused").problem;
@@ -398,10 +399,11 @@ async fn contradictory_settings_are_refused() {
             },
             &clock().1,
             &tasks(),
+            &metrics(),
         );
         assert_eq!(started.err().map(|p| p.problem), Some(expected), "{why}");
     }
     let twice = vec![corp(source()), corp(source())];
-    let started = JwtVerifier::start(&JwtSettings { issuers: twice }, &clock().1, &tasks());
+    let started = JwtVerifier::start(&JwtSettings { issuers: twice }, &clock().1, &tasks(), &metrics());
     assert_eq!(started.err().map(|p| p.problem), Some(Problem::DuplicateName));
 }

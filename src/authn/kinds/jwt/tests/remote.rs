@@ -73,6 +73,7 @@ impl Server {
             },
             clock,
             &self.tasks,
+            &metrics(),
         )
         .expect("started")
     }
@@ -253,6 +254,7 @@ async fn an_issuer_that_never_answers_holds_up_nobody_else() {
         },
         &clock,
         &tasks(),
+        &metrics(),
     );
     let verifier = started.expect("start-up waits for nobody");
     assert_eq!(
@@ -278,7 +280,8 @@ async fn the_background_keeps_the_set_fresh_and_ends_with_the_process() {
     settings.cooldown = Duration::ZERO;
     let issuers = vec![corp(KeySource::JwksUrl(settings))];
     let background = tasks();
-    let _verifier = JwtVerifier::start(&JwtSettings { issuers }, &clock().1, &background).expect("started");
+    let _verifier =
+        JwtVerifier::start(&JwtSettings { issuers }, &clock().1, &background, &metrics()).expect("started");
     until(|| server.hits() >= 3).await;
     assert_eq!(
         background.stop(Duration::from_secs(10)).await,

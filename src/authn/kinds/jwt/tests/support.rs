@@ -26,6 +26,10 @@ pub fn now() -> Now {
     clock().0.now()
 }
 
+pub fn metrics() -> Metrics {
+    Metrics::new().expect("metrics")
+}
+
 pub fn tasks() -> Tasks {
     Tasks::on(tokio::runtime::Handle::current())
 }
@@ -143,7 +147,7 @@ pub fn claims(change: impl FnOnce(&mut serde_json::Map<String, Value>)) -> Value
 }
 
 pub fn verifier(issuers: Vec<Issuer>) -> JwtVerifier {
-    JwtVerifier::start(&JwtSettings { issuers }, &clock().1, &tasks()).expect("good settings")
+    JwtVerifier::start(&JwtSettings { issuers }, &clock().1, &tasks(), &metrics()).expect("good settings")
 }
 
 pub fn presented(token: &str) -> PresentedOwned {
