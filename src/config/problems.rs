@@ -142,6 +142,11 @@ impl Report {
         }
     }
 
+    /// How many problems there are so far.
+    pub fn count(&self) -> usize {
+        self.problems.len()
+    }
+
     /// Adds a problem that was found at a stated place.
     pub fn add_at(
         &mut self,

@@ -169,14 +169,19 @@ pub enum IssuerKeys {
 impl IssuerSettings {
     /// The issuer as the kind takes it, with this installation's signing keys where they are meant.
     pub fn with(&self, own: &OwnKeys) -> Issuer {
+        self.with_source(match &self.keys {
+            IssuerKeys::Own => KeySource::Own(own.clone()),
+            IssuerKeys::Given(source) => source.clone(),
+        })
+    }
+
+    /// The issuer as the kind takes it, with these keys.
+    pub fn with_source(&self, keys: KeySource) -> Issuer {
         Issuer {
             name: Arc::clone(&self.name),
             issuer: self.issuer.clone(),
             audiences: self.audiences.clone(),
-            keys: match &self.keys {
-                IssuerKeys::Own => KeySource::Own(own.clone()),
-                IssuerKeys::Given(source) => source.clone(),
-            },
+            keys,
             algorithms: self.algorithms,
             leeway: self.leeway,
             waived: self.waived,

@@ -93,7 +93,7 @@ const MOVED: &[&str] = &[
     r#"doorward_requests_total{kind="api_token",outcome="forwarded",route="all"}"#,
     r#"doorward_requests_total{kind="none",outcome="refused",route="all"}"#,
     r#"doorward_requests_total{kind="none",outcome="failed",route="gone"}"#,
-    r#"doorward_requests_total{kind="none",outcome="answered",route="-"}"#,
+    r#"doorward_requests_total{kind="none",outcome="answered",route="doorward"}"#,
     r#"doorward_rejections_total{reason="credential_missing"}"#,
     r#"doorward_rejections_total{reason="credential_invalid"}"#,
     r#"doorward_rejections_total{reason="upstream_unreachable"}"#,
@@ -147,13 +147,13 @@ fn every_metric_is_fed_by_the_running_process() {
         "upstreams:\n\
          \x20 api: {{ url: \"http://{api}\", timeouts: {{ response: 300ms, idle: 50ms }} }}\n\
          \x20 gone: {{ url: \"http://{gone}\" }}\n\
-         throttle: {{ failures_per_id: 1 }}\n\
+         throttle: {{ failures_per_id: 1, failures_per_address: 100000 }}\n\
          audit: {{ refusal_burst: 1, refusal_refill: 1h }}\n\
          usage: {{ flush_interval: 100ms }}\n\
          revocation: {{ poll_interval: 20ms }}\n\
          slow_hash: {{ workers: 1, queue: 1 }}\n\
          credentials:\n\
-         \x20 basic: {{ bcrypt_cost: 9 }}\n\
+         \x20 basic: {{ bcrypt_cost: 10 }}\n\
          \x20 jwt: {{ issuers: [\n\
          \x20   {{ name: up, issuer: a, audience: [api], jwks_url: \"http://{keys}/\", refresh: 10s, cooldown: 1s }},\n\
          \x20   {{ name: down, issuer: b, audience: [api], jwks_url: \"http://{gone}/\" }} ] }}\n\
@@ -171,11 +171,8 @@ fn every_metric_is_fed_by_the_running_process() {
     let door = Doorward::start_listening(folder, listener, &config, &[]);
 
     // Requests of every outcome; the second of a kind is answered from a cache.
-    let issued = door.cli(&["token", "create", "--for", "backup"]);
-    let token = format!(
-        "Authorization: Bearer {}",
-        issued["token"].as_str().expect("a token")
-    );
+    let issued = door.issue(serde_json::json!({ "kind": "api_token", "for": "backup" }));
+    let token = format!("Authorization: Bearer {}", issued.secret);
     let mut client = door.connect();
     for _ in 0..2 {
         assert_eq!(client.get("/", &[&token]).status, 200);
@@ -216,14 +213,18 @@ fn every_metric_is_fed_by_the_running_process() {
         .filter(|name| !UNMOVED.contains(&name.as_str()))
         .collect();
     let mut seen = BTreeSet::new();
-    for round in 0..400 {
+    for round in 0..100 {
         // More slow hashes at once than may run and wait, of users that the throttle does not know yet.
         let mut crowd: Vec<Client> = (0..4).map(|_| door.connect()).collect();
         for (i, client) in crowd.iter_mut().enumerate() {
             let line = basic(&format!("user-{round}-{i}"), "wrong");
-            client.write(format!("GET / HTTP/1.1\r\nHost: a\r\n{line}\r\n\r\n"));
+            let _ = client.try_write(format!("GET / HTTP/1.1\r\nHost: a\r\n{line}\r\n\r\n"));
         }
-        seen.append(&mut positive(&door));
+        // Hashes queue and upstream connections idle for a moment only.
+        for _ in 0..4 {
+            client.get("/", &[&token]);
+            seen.append(&mut positive(&door));
+        }
         // More connections than the listener serves.
         let _held: Vec<Client> = (0..16).map(|_| door.connect()).collect();
         for client in &mut crowd {
@@ -238,7 +239,7 @@ fn every_metric_is_fed_by_the_running_process() {
         if silent.is_empty() {
             break;
         }
-        assert!(round < 399, "never above zero: {silent:#?}");
+        assert!(round < 99, "never above zero: {silent:#?}");
     }
     let reloaded_at = door.metric("doorward_config_last_reload_success_timestamp_seconds");
     let reloaded_at: f64 = reloaded_at[0]

@@ -36,8 +36,9 @@ pub struct Route {
     pub accept: Option<Vec<KindName>>,
     /// What the credential must have.
     pub require: Require,
-    /// Only these clients. Empty: all.
-    pub allow_from: Vec<Network>,
+    /// Only these clients. Default: all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allow_from: Option<Vec<Network>>,
     /// Never these clients; wins over `allow_from`.
     pub deny_from: Vec<Network>,
     /// Whether plain HTTP is refused. Default: `optional`.

@@ -165,6 +165,7 @@ fn issuers(raw: &[Issuer], notes: &mut Notes<'_>) -> Vec<IssuerSettings> {
                 .report
                 .add(&format!("{key}.name"), found, expected, "choose another name");
         }
+        let before = notes.report.count();
         judge_claims(&key, issuer, notes);
         let keys = keys(&key, issuer, notes);
         judge_algorithms(&key, issuer, keys.as_ref(), notes);
@@ -176,7 +177,7 @@ fn issuers(raw: &[Issuer], notes: &mut Notes<'_>) -> Vec<IssuerSettings> {
             false => Waiver::Required,
         };
         let allowed = |set: AlgorithmSet, algorithm: &raw::Algorithm| set.with(algorithm_of(*algorithm));
-        out.push(IssuerSettings {
+        let resolved = IssuerSettings {
             name: Arc::from(name.0.as_str()),
             issuer: issuer.issuer.clone(),
             audiences: issuer.audience.clone(),
@@ -196,7 +197,11 @@ fn issuers(raw: &[Issuer], notes: &mut Notes<'_>) -> Vec<IssuerSettings> {
                 audience: waiver(Claim::Aud),
                 subject: waiver(Claim::Sub),
             },
-        });
+        };
+        if notes.report.count() == before {
+            judge_keys(&key, &resolved, notes);
+        }
+        out.push(resolved);
     }
     out
 }
@@ -413,6 +418,29 @@ fn judge_hmac(key: &str, text: &SecretText, notes: &mut Notes<'_>) {
     );
 }
 
+/// What only shows when keys are read and put beside the algorithms; the kind judges it as it will at start.
+fn judge_keys(key: &str, issuer: &IssuerSettings, notes: &mut Notes<'_>) {
+    let IssuerKeys::Given(source) = &issuer.keys else {
+        return;
+    };
+    let Err(error) = issuer.with_source(source.clone()).examine() else {
+        return;
+    };
+    let at = match (&error.problem, source) {
+        (jwt::Problem::Algorithms, _) => format!("{key}.algorithms"),
+        (jwt::Problem::Keys(_), KeySource::Jwks(_)) => format!("{key}.jwks_file"),
+        (jwt::Problem::Keys(_), KeySource::Pem(_)) => format!("{key}.pem_file"),
+        (jwt::Problem::Keys(_), _) => written(&format!("{key}.hmac_secret"), notes),
+        _ => key.to_owned(),
+    };
+    notes.report.add(
+        &at,
+        error.problem.to_string(),
+        "keys, and algorithms that fit them, by which its tokens can be verified",
+        "correct the one or the other, or remove the issuer",
+    );
+}
+
 /// A public key is never taken for a shared secret, nor the other way round.
 fn judge_algorithms(key: &str, issuer: &Issuer, keys: Option<&IssuerKeys>, notes: &mut Notes<'_>) {
     let Some(keys) = keys else {
@@ -422,6 +450,9 @@ fn judge_algorithms(key: &str, issuer: &Issuer, keys: Option<&IssuerKeys>, notes
         let expected = match (keys, algorithm.is_hmac()) {
             (IssuerKeys::Given(KeySource::SecretBase64(_)), false) => {
                 "HS256, HS384 or HS512 with a shared secret"
+            }
+            (IssuerKeys::Own, false) if *algorithm != raw::Algorithm::EdDSA => {
+                "EdDSA: this installation's own keys are for it alone"
             }
             (IssuerKeys::Given(KeySource::SecretBase64(_)), true) | (_, false) => continue,
             (_, true) => "an algorithm with a public key, such as RS256, ES256 or EdDSA",

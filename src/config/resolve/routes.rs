@@ -110,7 +110,7 @@ fn policy(
         require_any_scope: route.require.any_scopes.iter().map(|s| s.0.clone()).collect(),
         require_any_role: route.require.roles.iter().map(|r| r.0.clone()).collect(),
         require_write_access: requirement(route.require.write_access),
-        allow_from: networks(&route.allow_from),
+        allow_from: allow_from(key, route, notes),
         deny_from: networks(&route.deny_from),
         https: match route.https.unwrap_or_default() {
             HttpsChoice::Optional => HttpsRule::Optional,
@@ -135,6 +135,19 @@ fn policy(
 
 fn networks(list: &[Network]) -> NetworkSet {
     NetworkSet::new(list.iter().map(|n| n.0).collect())
+}
+
+/// An empty list would let everyone in, which is the last thing it looks like.
+fn allow_from(key: &str, route: &Route, notes: &mut Notes<'_>) -> NetworkSet {
+    if route.allow_from.as_ref().is_some_and(Vec::is_empty) {
+        notes.report.add(
+            &format!("{key}.allow_from"),
+            "an empty list",
+            "at least one network in CIDR form",
+            "name one, remove the key to let every client come, or write access: deny",
+        );
+    }
+    networks(route.allow_from.as_deref().unwrap_or_default())
 }
 
 /// The upstream's name, when it is one.

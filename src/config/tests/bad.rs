@@ -126,3 +126,83 @@ fn problems_are_told_to_programs_too() {
     let problems = read(&route("path: /, upstream: apy")).expect_err("refused");
     insta::assert_json_snapshot!(problems.to_json());
 }
+
+#[test]
+fn an_identity_header_has_a_name_of_its_own() {
+    for name in [
+        "Host",
+        "Content-Length",
+        "content_length",
+        "Connection",
+        "Transfer-Encoding",
+        "TE",
+        "Trailer",
+        "Upgrade",
+        "Expect",
+        "Cookie",
+        "Authorization",
+        "X_API_Key",
+        "Device-Token",
+        "X-Forwarded-For",
+        "X-HTTP-Method-Override",
+    ] {
+        let text = route(&format!("path: /, upstream: api, headers: {{ subject: {name} }}"));
+        let problems = read(&text).expect_err(name).problems;
+        assert_eq!(problems.len(), 1, "{name}: {problems:?}");
+        assert_eq!(problems[0].key, "routes[0].headers.subject", "{name}");
+    }
+    read(&route("path: /, upstream: api, headers: { subject: X-User }")).expect("an ordinary name");
+}
+
+#[test]
+fn an_empty_list_of_allowed_clients_does_not_mean_everyone() {
+    let problems = read(&route("path: /, upstream: api, allow_from: []"))
+        .expect_err("refused")
+        .problems;
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert_eq!(
+        (problems[0].key.as_str(), problems[0].found.as_str()),
+        ("routes[0].allow_from", "an empty list")
+    );
+    read(&route("path: /, upstream: api, deny_from: []")).expect("nobody is kept out");
+}
+
+/// What the kind itself would refuse at start is found before anything is started.
+#[test]
+fn keys_are_read_and_put_beside_their_algorithms() {
+    const PEM: &str = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n-----END PUBLIC KEY-----\n";
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).expect("written");
+        path.display().to_string()
+    };
+    let (good, broken) = (
+        write("good.pem", PEM),
+        write("broken.pem", &PEM.replace("MCow", "MCoq")),
+    );
+    let set = write("set.json", r#"{"keys":[{"kty":"oct","k":"AAAA"}]}"#);
+    let of = |keys: &str| {
+        let issuer = format!("name: a, issuer: x, audience: [y], {keys}");
+        let jwt = format!("jwt: {{ issuers: [{{ {issuer} }}] }}");
+        let text = format!("{}credentials: {{ {jwt} }}\n", route("path: /, upstream: api"));
+        match read(&text) {
+            Ok(_) => Vec::new(),
+            Err(problems) => problems.problems.into_iter().map(|p| p.key).collect(),
+        }
+    };
+    let key = |name: &str| vec![format!("credentials.jwt.issuers[0].{name}")];
+    assert_eq!(of(&format!("pem_file: {good}")), Vec::<String>::new());
+    assert_eq!(
+        of(&format!("pem_file: {good}, algorithms: [EdDSA, RS256]")),
+        Vec::<String>::new()
+    );
+    assert_eq!(
+        of(&format!("pem_file: {good}, algorithms: [RS256]")),
+        key("algorithms")
+    );
+    assert_eq!(of(&format!("pem_file: {broken}")), key("pem_file"));
+    assert_eq!(of(&format!("jwks_file: {set}")), key("jwks_file"));
+    assert_eq!(of("keys: own, algorithms: [EdDSA]"), Vec::<String>::new());
+    assert_eq!(of("keys: own, algorithms: [ES256]"), key("algorithms"));
+}

@@ -194,7 +194,7 @@ fn a_route_means_what_it_says() {
 #[test]
 fn what_is_allowed_but_should_be_known_is_warned_about() {
     let text = format!(
-        "{BASE}admin: {{ address: '0.0.0.0:9901' }}\nroutes:\n  - {{ path: /open/, access: public, upstream: api }}\n  - {{ path: /, upstream: api, accept: [api_token, jwt], allow_from: [] }}\n  - {{ path: /late, upstream: api, https: required }}\n"
+        "{BASE}admin: {{ address: '0.0.0.0:9901' }}\nroutes:\n  - {{ path: /open/, access: public, upstream: api }}\n  - {{ path: /, upstream: api, accept: [api_token, jwt] }}\n  - {{ path: /late, upstream: api, https: required }}\n"
     );
     let text = text.replace("upstreams: {", "upstreams: { unused: { url: 'http://[::1]:1' },");
     insta::assert_snapshot!(summary(&good(&text).settings));
@@ -214,7 +214,7 @@ fn what_is_printed_means_the_same_when_it_is_read() {
 #[test]
 fn issuers_are_resolved_by_their_source_of_keys() {
     let text = format!(
-        "{}credentials:\n  jwt:\n    issuers:\n      - {{ name: own, issuer: a, audience: [b], keys: own }}\n      - {{ name: tb, waive: [aud], issuer: thingsboard.io, hmac_secret: {KEY}, algorithms: [HS512], profile: thingsboard }}\n      - {{ name: idp, issuer: a, audience: [b], jwks_url: 'https://idp/jwks', principal: service, claims: {{ roles: realm_access.roles }} }}\n",
+        "{}credentials:\n  jwt:\n    issuers:\n      - {{ name: own, issuer: a, audience: [b], keys: own }}\n      - {{ name: tb, waive: [aud], issuer: thingsboard.io, hmac_secret: {KEY}, algorithms: [HS256], profile: thingsboard }}\n      - {{ name: idp, issuer: a, audience: [b], jwks_url: 'https://idp/jwks', principal: service, claims: {{ roles: realm_access.roles }} }}\n",
         route("path: /, upstream: api")
     );
     let issuers = good(&text).settings.credentials.jwt_issuers;

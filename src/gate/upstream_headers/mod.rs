@@ -24,7 +24,7 @@ mod strip;
 mod tests;
 
 pub use ids::{RequestIds, TRACEPARENT, X_REQUEST_ID};
-pub use strip::{NameClass, StripSet};
+pub use strip::{NameClass, StripSet, may_carry_identity};
 
 /// The signed identity, on routes that want one.
 pub const X_AUTH_ASSERTION: HeaderName = HeaderName::from_static("x-auth-assertion");

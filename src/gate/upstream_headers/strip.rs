@@ -5,8 +5,10 @@
 //! `X-Auth-Subject` into one variable; so do we. Two look-ups in bit maps dismiss nearly every field
 //! of an ordinary request; nothing is allocated.
 
+use http::header::{CONNECTION, EXPECT};
 use http::{HeaderMap, HeaderName};
 
+use super::{END_TO_END, HOP_BY_HOP};
 use crate::authn::extract::carrier_headers;
 use crate::authz::policy::{IdentityField, Requirement, UpstreamHeaderRules};
 
@@ -20,8 +22,8 @@ pub enum NameClass {
 }
 
 /// The assertion and the report-only marker; beside them what servers believe about the original address,
-/// host, target or method, and about who a proxy in front of them let in.
-const OURS: [&str; 24] = [
+/// host, target or method.
+const OURS: [&str; 22] = [
     "x-auth-assertion",
     "x-auth-would-deny",
     "x-forwarded",
@@ -41,17 +43,32 @@ const OURS: [&str; 24] = [
     "true-client-ip",
     "cf-connecting-ip",
     "fastly-client-ip",
-    "remote-user",
-    "x-remote-user",
     "forwarded",
     "via",
     "x-request-id",
     "traceparent",
 ];
 
+/// Who a proxy in front of a server let in, to that server; a route may tell it in one of these.
+const LET_IN: [&str; 2] = ["remote-user", "x-remote-user"];
+
 /// What begins so is ours whatever follows: `X-Forwarded-For` and all its kin, of which `-User`, `-Email`,
 /// `-Groups` and `-Client-Cert` are identities to some servers; and the names of a widespread login proxy.
 const OUR_PREFIXES: [&str; 2] = ["x-forwarded-", "x-auth-request-"];
+
+/// Whether an identity field may have this name: not one that frames a message or means something to both
+/// ends, not a credential's, and none that we set for another purpose. In any spelling.
+pub fn may_carry_identity(name: &HeaderName) -> bool {
+    let folded = |name: &str| name.bytes().map(fold).collect::<Vec<u8>>();
+    let name = folded(name.as_str());
+    let is_name = |taken: &HeaderName| folded(taken.as_str()) == name;
+    let framing = HOP_BY_HOP.iter().chain(&END_TO_END).any(is_name);
+    let ours = OURS
+        .into_iter()
+        .chain(carrier_headers())
+        .any(|taken| folded(taken) == name);
+    !(framing || ours || is_name(&CONNECTION) || is_name(&EXPECT) || name.starts_with(b"x-forwarded-"))
+}
 
 /// Names with at least this many bytes share one slot of the map.
 const LENGTHS: usize = 64;
@@ -73,6 +90,7 @@ impl StripSet {
             .iter()
             .map(|field| field.default_name())
             .chain(OURS)
+            .chain(LET_IN)
             .map(|name| (fold_all(name), NameClass::Ours))
             .collect();
         for rule in rules {

@@ -70,6 +70,84 @@ pub(crate) async fn revoking_marks_the_stored_credential_once(store: &Arc<dyn St
     assert_eq!(store.revocations_after(0, 10).await.expect("read").len(), 3);
 }
 
+/// The rows of what somebody held at the cut are marked; what came later lives, and so do others'.
+pub(crate) async fn revoking_many_marks_what_was_there_at_the_cut(store: &Arc<dyn Store>) {
+    store
+        .insert_tenant(&tenant("t1"), &act("a"))
+        .await
+        .expect("inserted");
+    let in_tenant = PrincipalRecord {
+        tenant: Some(id("t1")),
+        ..device("d2")
+    };
+    for owner in [device("d1"), in_tenant, device("d3")] {
+        store.insert_principal(&owner, &act("a")).await.expect("inserted");
+    }
+    for owner in ["d1", "d2", "d3"] {
+        for ms in [1, 2, 3] {
+            let token = CredentialRecord {
+                created_at: at(ms),
+                ..credential(&format!("{owner}-{ms}"), owner, CredentialKind::DeviceToken)
+            };
+            store
+                .insert_credential(&token, &act("a"))
+                .await
+                .expect("inserted");
+        }
+    }
+    let marked = async || {
+        let mut marked = Vec::new();
+        for owner in ["d1", "d2", "d3"] {
+            for ms in [1, 2, 3] {
+                let name = format!("{owner}-{ms}");
+                let row = store.credential(&id(&name)).await.expect("read").expect("there");
+                marked.extend(row.credential.revoked_at.map(|at| (name, at)));
+            }
+        }
+        marked
+    };
+    let named = |names: &[&str], when: UnixMillis| names.iter().map(|n| ((*n).to_owned(), when)).collect();
+    let mut expected: Vec<(String, UnixMillis)> = Vec::new();
+    let rows: [(RevocationTarget, i64, &[&str]); 3] = [
+        (RevocationTarget::Principal(id("d1")), 2, &["d1-1", "d1-2"]),
+        (RevocationTarget::Tenant(id("t1")), 1, &["d2-1"]),
+        // What is marked already keeps its instant.
+        (RevocationTarget::All, 2, &["d2-2", "d3-1", "d3-2"]),
+    ];
+    for (target, ms, names) in rows {
+        let why = format!("{target:?}");
+        let new = NewRevocation {
+            target,
+            cut_at: at(ms),
+            until: None,
+        };
+        store.revoke(&new, &act("revoke")).await.expect("revoked");
+        let more: Vec<_> = named(names, at(ms));
+        expected.extend(more);
+        expected.sort();
+        assert_eq!(marked().await, expected, "{why}");
+    }
+}
+
+/// Whoever is switched off and on again has the same credentials as before.
+pub(crate) async fn disabling_marks_no_credential(store: &Arc<dyn Store>) {
+    store
+        .insert_principal(&device("d1"), &act("a"))
+        .await
+        .expect("inserted");
+    let token = credential("x1", "d1", CredentialKind::DeviceToken);
+    store
+        .insert_credential(&token, &act("a"))
+        .await
+        .expect("inserted");
+    let told = store
+        .set_principal_enabled(&id("d1"), Enabled::No, at(100), &act("disable"))
+        .await;
+    assert!(told.expect("disabled").is_some(), "it is told to everyone");
+    let row = store.credential(&id("x1")).await.expect("read").expect("there");
+    assert_eq!(row.credential.revoked_at, None);
+}
+
 /// Only what can no longer matter goes, and its numbers go with it.
 pub(crate) async fn pruned_numbers_are_never_given_again(store: &Arc<dyn Store>) {
     let mut seqs = Vec::new();

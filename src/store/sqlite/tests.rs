@@ -330,8 +330,8 @@ async fn a_change_given_up_while_it_begins_holds_no_lock() {
     let store = open(&path, OpenAs::Server).await;
     let tool = open(&path, OpenAs::Tool).await;
     for _ in 0..5 {
-        // Polled once: BEGIN is on its way when the caller goes.
-        assert!(store.connections.begin().now_or_never().is_none());
+        // Polled once: BEGIN is on its way when the caller goes, or even done on a machine that is busy.
+        drop(store.connections.begin().now_or_never());
         tool.append_events(&[act("tool")])
             .await
             .expect("another process writes");

@@ -109,6 +109,8 @@ impl AlgorithmSet {
         .with(Algorithm::Hs256)
         .with(Algorithm::Hs384)
         .with(Algorithm::Hs512);
+    /// The algorithms with a public key.
+    pub const PUBLIC: Self = Self(Self::ALL.0 & !Self::HMAC.0);
     /// The algorithms of an RSA key.
     pub const RSA: Self = Self::NONE
         .with(Algorithm::Rs256)

@@ -79,6 +79,16 @@ enum FetchError {
     Keys(#[from] KeyProblem),
 }
 
+/// The URL, when it is one that keys can be fetched from.
+pub(super) fn address(settings: &JwksUrl) -> Result<reqwest::Url, Problem> {
+    let url = reqwest::Url::parse(&settings.url).map_err(|_| Problem::Url)?;
+    let plain = matches!(url.scheme(), "http" | "https") && url.has_host();
+    if !plain || !url.username().is_empty() || url.password().is_some() {
+        return Err(Problem::Url);
+    }
+    Ok(url)
+}
+
 impl RemoteKeys {
     /// Begins to fetch and refresh in the background; returns at once.
     pub(super) fn start(
@@ -88,11 +98,7 @@ impl RemoteKeys {
         tasks: &Tasks,
         metrics: &Metrics,
     ) -> Result<Self, Problem> {
-        let url = reqwest::Url::parse(&settings.url).map_err(|_| Problem::Url)?;
-        let plain = matches!(url.scheme(), "http" | "https") && url.has_host();
-        if !plain || !url.username().is_empty() || url.password().is_some() {
-            return Err(Problem::Url);
-        }
+        address(settings)?;
         // A proxy from the environment would be a setting nobody wrote down.
         let http = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())

@@ -160,20 +160,14 @@ impl Trusted {
             KeySource::JwksUrl(url) => {
                 let keys = RemoteKeys::start(&issuer.name, url, clock, tasks, metrics).map_err(problem)?;
                 // Nothing is known of its keys yet, but they will not be secrets.
-                let public = Algorithm::ALL
-                    .into_iter()
-                    .filter(|a| !AlgorithmSet::HMAC.contains(*a))
-                    .collect();
-                (Keys::Remote(keys), public)
+                (Keys::Remote(keys), AlgorithmSet::PUBLIC)
             }
             KeySource::Own(keys) => (Keys::Own(keys.clone()), keys.verifying(KeySet::algorithms)),
             KeySource::Jwks(document) => fixed(KeySet::jwks(document.as_bytes())).map_err(problem)?,
             KeySource::Pem(text) => fixed(KeySet::pem(text)).map_err(problem)?,
             KeySource::SecretBase64(text) => fixed(KeySet::secret_base64(text)).map_err(problem)?,
         };
-        if usable.and(issuer.allowed_algorithms()).is_empty() {
-            return Err(issuer.problem(Problem::Algorithms));
-        }
+        issuer.fits(usable).map_err(problem)?;
         Ok(Self {
             issuer: issuer.clone(),
             keys,
@@ -224,6 +218,32 @@ fn fixed(keys: Result<KeySet, KeyProblem>) -> Result<(Keys, AlgorithmSet), Probl
     let keys = keys?;
     let algorithms = keys.algorithms();
     Ok((Keys::Fixed(keys), algorithms))
+}
+
+impl Issuer {
+    /// Checks all that needs neither our own keys nor the network, for whoever wants to know before
+    /// anything is started.
+    pub fn examine(&self) -> Result<(), SettingsProblem> {
+        let judge = || {
+            self.check()?;
+            self.fits(match &self.keys {
+                KeySource::JwksUrl(url) => jwks::address(url).map(|_| AlgorithmSet::PUBLIC)?,
+                KeySource::Own(_) => AlgorithmSet::PUBLIC,
+                KeySource::Jwks(document) => KeySet::jwks(document.as_bytes())?.algorithms(),
+                KeySource::Pem(text) => KeySet::pem(text)?.algorithms(),
+                KeySource::SecretBase64(text) => KeySet::secret_base64(text)?.algorithms(),
+            })
+        };
+        judge().map_err(|p: Problem| self.problem(p))
+    }
+
+    /// Something must be left that the keys can be used with.
+    fn fits(&self, usable: AlgorithmSet) -> Result<(), Problem> {
+        if usable.and(self.allowed_algorithms()).is_empty() {
+            return Err(Problem::Algorithms);
+        }
+        Ok(())
+    }
 }
 
 fn parse(credential: &[u8]) -> Result<(Compact<'_>, Claims), Rejection> {

@@ -268,7 +268,7 @@ impl Issuer {
         }
     }
 
-    fn check(&self) -> Result<(), Problem> {
+    pub(super) fn check(&self) -> Result<(), Problem> {
         let name_fits = (1..=64).contains(&self.name.len())
             && self
                 .name

@@ -3,6 +3,7 @@
 use super::TextValue;
 use crate::authn::kinds::api_token::Prefix;
 use crate::domain::scope::{Role, Scope};
+use crate::gate::upstream_headers::may_carry_identity;
 
 /// A name given in the file: of a listener, an upstream, an issuer, a route.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -104,7 +105,7 @@ impl TextValue for HeaderText {
         }
         let name = http::HeaderName::from_bytes(text.as_bytes())
             .map_err(|_| "use letters, digits and - only".to_owned())?;
-        if RESERVED_HEADERS.contains(&name.as_str()) || name.as_str().starts_with("x-forwarded-") {
+        if !may_carry_identity(&name) {
             return Err("choose another name: HTTP or Doorward itself gives this one its meaning".to_owned());
         }
         Ok(Self(Some(name)))
@@ -116,32 +117,6 @@ impl TextValue for HeaderText {
             .map_or_else(|| "off".to_owned(), |n| n.as_str().to_owned())
     }
 }
-
-/// Names that carry framing, routing or credentials, and so never an identity.
-const RESERVED_HEADERS: [&str; 22] = [
-    "host",
-    "connection",
-    "content-length",
-    "content-type",
-    "content-encoding",
-    "transfer-encoding",
-    "te",
-    "trailer",
-    "upgrade",
-    "keep-alive",
-    "proxy-connection",
-    "expect",
-    "authorization",
-    "proxy-authorization",
-    "x-authorization",
-    "x-api-key",
-    "cookie",
-    "forwarded",
-    "via",
-    "x-request-id",
-    "traceparent",
-    "x-auth-assertion",
-];
 
 /// A path rule, as written: it is understood in `resolve::paths`.
 #[derive(Debug, Clone, PartialEq, Eq)]
