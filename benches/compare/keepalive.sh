@@ -28,7 +28,7 @@ pid=${pid_of[doorward]}
 tell() { printf '%-28s resident %6d KiB, descriptors %d\n' "$1" "$(rss_kb "$pid")" "$(descriptors "$pid")"; }
 
 tell "fresh"
-load() { pin 1 timeout $(($1 + 60)) wrk -t1 -c"$connections" -d"${1}s" -H "authorization: Bearer $token" http://127.0.0.1:19010/; }
+load() { pin 1 timeout $(($1 + 60)) wrk -t1 -c"$connections" -d"${1}s" --timeout 10s -H "authorization: Bearer $token" http://127.0.0.1:19010/; }
 # Buffers and pools reach their size first: growth is what comes after.
 load 5 >/dev/null
 tell "after a warm-up"
