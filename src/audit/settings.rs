@@ -40,7 +40,7 @@ impl Default for AuditSettings {
             gather: Duration::from_millis(250),
             retry_after: Duration::from_secs(1),
             burst: 20,
-            refill: Duration::from_secs(1),
+            refill: Duration::from_secs(10),
         }
     }
 }

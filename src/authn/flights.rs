@@ -74,13 +74,19 @@ impl Flights {
 }
 
 impl Landing {
+    /// Whoever comes from here on begins a look-up of its own: a verdict that proves void must not be met again.
     pub(in crate::authn) fn land(self, outcome: Outcome) {
+        self.flights.under_way.lock().remove(&self.key);
         self.outcome.send_replace(Some(outcome));
     }
 }
 
 impl Drop for Landing {
     fn drop(&mut self) {
-        self.flights.under_way.lock().remove(&self.key);
+        let mut under_way = self.flights.under_way.lock();
+        // Another flight may have begun under the same key since this one landed.
+        if under_way.get(&self.key).is_some_and(|f| f.same_channel(&self.outcome.subscribe())) {
+            under_way.remove(&self.key);
+        }
     }
 }

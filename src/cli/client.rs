@@ -2,6 +2,7 @@
 //! socket; when none runs, the same routes work on the store in this process.
 
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use bytes::Bytes;
@@ -35,7 +36,10 @@ impl Client {
     /// Finds out who answers.
     pub async fn connect(settings: &Settings) -> Result<Self, Failure> {
         match UnixStream::connect(&settings.admin.socket).await {
-            Ok(stream) => over(stream).await,
+            Ok(stream) => {
+                check_server(&stream, settings)?;
+                over(stream).await
+            }
             Err(e)
                 if matches!(
                     e.kind(),
@@ -120,6 +124,21 @@ async fn over(stream: UnixStream) -> Result<Client, Failure> {
     // It ends with its sender.
     drop(Tasks::on(Handle::current()).spawn("admin-client", connection));
     Ok(Client::Server(sender))
+}
+
+/// In a folder that others may write to, anybody could listen here and be told secrets: the server must be
+/// ourselves, root, or whoever the data folder belongs to.
+fn check_server(stream: &UnixStream, settings: &Settings) -> Result<(), Failure> {
+    let server = stream.peer_cred().map_err(Failure::failed)?.uid();
+    let owner = std::fs::metadata(&settings.data_dir)?.uid();
+    if [0, owner, rustix::process::geteuid().as_raw()].contains(&server) {
+        return Ok(());
+    }
+    Err(Failure::Failed(format!(
+        "user {server} listens at {}, but the data folder belongs to user {owner}; nothing was sent. Find out who put \
+         the socket there",
+        settings.admin.socket.display()
+    )))
 }
 
 fn unreachable(socket: &Path, error: &io::Error) -> Failure {

@@ -206,7 +206,7 @@ impl Default for Audit {
     fn default() -> Self {
         Self {
             refusal_burst: 20,
-            refusal_refill: Span::from_secs(1),
+            refusal_refill: Span::from_secs(10),
             queue: 4096,
         }
     }

@@ -63,7 +63,16 @@ pub(super) fn resolve(raw: &Credentials, notes: &mut Notes<'_>) -> CredentialSet
                 notes,
             ),
         },
-        jwt_issuers: issuers(&raw.jwt.issuers, notes),
+        jwt_issuers: {
+            if raw.jwt.issuers.len() > 1 {
+                notes.warn(
+                    "credentials.jwt.issuers",
+                    "subjects of several issuers are told to upstreams alike: make sure that no two of them give one \
+                     subject to different parties",
+                );
+            }
+            issuers(&raw.jwt.issuers, notes)
+        },
         basic: basic::Settings {
             bcrypt_cost: cost("credentials.basic.bcrypt_cost", raw.basic.bcrypt_cost, notes),
             min_password_chars: raw.basic.min_password_length.into(),

@@ -296,3 +296,20 @@ fn texts_read_back_as_they_are_printed() {
     }
     assert!(read(&route("path: /, upstream: api")).is_ok());
 }
+
+#[test]
+fn a_guarded_prefix_does_not_cover_its_bare_form_and_that_is_said() {
+    for (second, warned) in [
+        ("{ path: /, upstream: api }", true),
+        ("{ path: /admin, upstream: api, require: { roles: [ADMIN] } }", false),
+        ("{ path: /admin, access: deny }", false),
+        ("{ path: /other/, upstream: api }", false),
+    ] {
+        let text = format!(
+            "{BASE}routes:\n  - {{ path: /admin/, upstream: api, require: {{ roles: [ADMIN] }} }}\n  - {second}\n"
+        );
+        let warnings = good(&text).settings.warnings;
+        let found = warnings.iter().any(|w| w.key == "routes[0].path" && w.text.contains("/admin itself"));
+        assert_eq!(found, warned, "{second}: {warnings:?}");
+    }
+}

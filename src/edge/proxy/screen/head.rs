@@ -237,9 +237,9 @@ fn request_line(line: &[u8], start: usize) -> Result<RequestLine, Reason> {
         _ if line.contains(&b'\r') => return Err(Reason::AmbiguousFraming),
         _ => return Err(Reason::MalformedRequest),
     };
-    // A tunnel to anywhere is no business of a proxy in front of known apps; our own mark for refused
-    // heads must not come from outside.
-    if method == b"CONNECT" || method == super::REFUSED_METHOD.as_bytes() {
+    // A tunnel to anywhere is no business of a proxy in front of known apps; an app that echoes a TRACE would
+    // tell the client what we told the app; our own mark for refused heads must not come from outside.
+    if [&b"CONNECT"[..], b"TRACE", super::REFUSED_METHOD.as_bytes()].contains(&method) {
         return Err(Reason::MalformedRequest);
     }
     let authority = if is_path_and_query(target) || (target == b"*" && method == b"OPTIONS") {

@@ -405,6 +405,11 @@ const BAD: &[(&str, Reason, &str)] = &[
         "CONNECT with a path",
     ),
     (
+        "TRACE / HTTP/1.1\r\nHost: a\r\n\r\n",
+        Reason::MalformedRequest,
+        "TRACE, which an app would echo our headers to",
+    ),
+    (
         "X-DOORWARD-REFUSED / HTTP/1.1\r\nHost: a\r\n\r\n",
         Reason::MalformedRequest,
         "our own mark from outside",
