@@ -189,6 +189,7 @@ impl Rooms {
     fn follow(&self, follower: Follower, every: Duration, tasks: &Tasks) {
         tasks.spawn("revocation-feed", follower.run(every, tasks.shutdown().clone()));
         let (accounts, authn) = (Arc::clone(&self.accounts), Arc::clone(&self.authn));
+        let jwt = Arc::clone(&self.jwt);
         let (store, clock, shutdown) = (
             Arc::clone(&self.store),
             self.clock.clone(),
@@ -200,10 +201,15 @@ impl Rooms {
             for timer in [&mut keys, &mut pruning] {
                 timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             }
+            let mut key_changes = jwt.key_changes();
             loop {
                 tokio::select! {
                     () = shutdown.cancelled() => return,
                     _ = keys.tick() => {
+                        let changes = jwt.key_changes();
+                        if std::mem::replace(&mut key_changes, changes) != changes {
+                            authn.revocations().void_all();
+                        }
                         if let Err(error) = accounts.refresh_keys().await {
                             tracing::warn!(%error, "looking for rotated keys failed; the present ones stay");
                         }

@@ -85,7 +85,10 @@ impl Drop for Landing {
     fn drop(&mut self) {
         let mut under_way = self.flights.under_way.lock();
         // Another flight may have begun under the same key since this one landed.
-        if under_way.get(&self.key).is_some_and(|f| f.same_channel(&self.outcome.subscribe())) {
+        if under_way
+            .get(&self.key)
+            .is_some_and(|f| f.same_channel(&self.outcome.subscribe()))
+        {
             under_way.remove(&self.key);
         }
     }

@@ -465,7 +465,8 @@ fn a_rotated_key_is_found_and_an_outage_keeps_the_last_good_one() {
     let token =
         |key: &Ed, kid: &str, jti: &str| key.sign(kid, &claims(|c| drop(c.insert("jti".into(), jti.into()))));
 
-    assert_eq!(verdict(&door, &token(&first, "k1", "a")), "");
+    let cached = token(&first, "k1", "a");
+    assert_eq!(verdict(&door, &cached), "");
     issuer.broken.store(true, Ordering::SeqCst);
     assert_eq!(
         verdict(&door, &token(&first, "k1", "b")),
@@ -484,6 +485,9 @@ fn a_rotated_key_is_found_and_an_outage_keeps_the_last_good_one() {
         "credential_invalid",
         "the old key is gone with its set"
     );
+    until("a cached verdict of the withdrawn key is forgotten", || {
+        verdict(&door, &cached) == "credential_invalid"
+    });
     assert!(
         door.metric("doorward_jwks_age_seconds")[0].contains("issuer=\"idp\""),
         "its age is shown"

@@ -301,7 +301,10 @@ fn texts_read_back_as_they_are_printed() {
 fn a_guarded_prefix_does_not_cover_its_bare_form_and_that_is_said() {
     for (second, warned) in [
         ("{ path: /, upstream: api }", true),
-        ("{ path: /admin, upstream: api, require: { roles: [ADMIN] } }", false),
+        (
+            "{ path: /admin, upstream: api, require: { roles: [ADMIN] } }",
+            false,
+        ),
         ("{ path: /admin, access: deny }", false),
         ("{ path: /other/, upstream: api }", false),
     ] {
@@ -309,7 +312,9 @@ fn a_guarded_prefix_does_not_cover_its_bare_form_and_that_is_said() {
             "{BASE}routes:\n  - {{ path: /admin/, upstream: api, require: {{ roles: [ADMIN] }} }}\n  - {second}\n"
         );
         let warnings = good(&text).settings.warnings;
-        let found = warnings.iter().any(|w| w.key == "routes[0].path" && w.text.contains("/admin itself"));
+        let found = warnings
+            .iter()
+            .any(|w| w.key == "routes[0].path" && w.text.contains("/admin itself"));
         assert_eq!(found, warned, "{second}: {warnings:?}");
     }
 }

@@ -6,7 +6,7 @@
 //! (SECURITY R3). Fetches follow no redirect and are bounded in size and time. Verifies nothing itself.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -15,6 +15,7 @@ use tokio::sync::watch;
 
 use super::keys::{KeyProblem, KeySet};
 use super::settings::{JwksUrl, Problem};
+use crate::crypto::sha256;
 use crate::domain::clock::{Clock, MonoMillis, Now};
 use crate::runtime::tasks::Tasks;
 use crate::telemetry::labels::FetchOutcome;
@@ -37,6 +38,8 @@ struct Shared {
     clock: Clock,
     tasks: Tasks,
     current: ArcSwapOption<Fetched>,
+    /// How often a fetched document differed from the one before it.
+    changes: AtomicU64,
     gate: Mutex<Gate>,
     finished: watch::Sender<u64>,
     waiting: AtomicUsize,
@@ -44,6 +47,8 @@ struct Shared {
 
 struct Fetched {
     keys: KeySet,
+    /// SHA-256 of the document they came from.
+    document: [u8; 32],
     at: MonoMillis,
 }
 
@@ -114,6 +119,7 @@ impl RemoteKeys {
             clock: clock.clone(),
             tasks: tasks.clone(),
             current: ArcSwapOption::empty(),
+            changes: AtomicU64::new(0),
             gate: Mutex::default(),
             finished: watch::Sender::new(0),
             waiting: AtomicUsize::new(0),
@@ -135,6 +141,11 @@ impl RemoteKeys {
         let current = self.0.current.load();
         let fetched = current.as_ref()?;
         Some(Duration::from_millis(now.mono.since(fetched.at)))
+    }
+
+    /// How often the set has changed since the first: verdicts from before may rest on a key that is gone.
+    pub(super) fn changes(&self) -> u64 {
+        self.0.changes.load(Ordering::Acquire)
     }
 
     /// Asks for newer keys and waits for them within bounds.
@@ -189,9 +200,13 @@ impl Shared {
     async fn fetch_and_keep(&self) {
         let fetched = tokio::time::timeout(self.settings.timeout, self.fetch());
         match fetched.await.unwrap_or(Err(FetchError::Timeout)) {
-            Ok(keys) => {
+            Ok((keys, document)) => {
                 let at = self.clock.now().mono;
-                self.current.store(Some(Arc::new(Fetched { keys, at })));
+                let fetched = Arc::new(Fetched { keys, document, at });
+                let before = self.current.swap(Some(fetched));
+                if before.is_some_and(|before| before.document != document) {
+                    self.changes.fetch_add(1, Ordering::AcqRel);
+                }
                 self.fetches.inc(FetchOutcome::Fetched);
             }
             // The URL may hold an operator's secret, so only the issuer's name is logged.
@@ -202,7 +217,7 @@ impl Shared {
         }
     }
 
-    async fn fetch(&self) -> Result<KeySet, FetchError> {
+    async fn fetch(&self) -> Result<(KeySet, [u8; 32]), FetchError> {
         let request = self
             .http
             .get(&self.settings.url)
@@ -218,7 +233,7 @@ impl Shared {
             }
             document.extend_from_slice(&chunk);
         }
-        Ok(KeySet::jwks(&document)?)
+        Ok((KeySet::jwks(&document)?, sha256(&document)))
     }
 
     async fn refresh_forever(self: Arc<Self>) {

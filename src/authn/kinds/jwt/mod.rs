@@ -103,6 +103,16 @@ impl JwtVerifier {
             .collect()
     }
 
+    /// How often a fetched key set has changed. Whoever remembers verdicts forgets them when this rises: a
+    /// key that its issuer withdrew must not live on in a cache.
+    pub fn key_changes(&self) -> u64 {
+        let changes = self.issuers.iter().map(|trusted| match &trusted.keys {
+            Keys::Remote(keys) => keys.changes(),
+            Keys::Fixed(_) | Keys::Own(_) => 0,
+        });
+        changes.sum()
+    }
+
     /// Who could have issued this: the issuers of exactly this `iss`, and only when there are none, those
     /// that waive it. A token that names an issuer we know is judged by that issuer alone.
     fn candidates(&self, iss: Option<&str>) -> Vec<&Trusted> {
