@@ -485,7 +485,6 @@ fn nothing_a_request_says_bypasses_authentication() {
             ],
         ),
         ("HEAD", "/", vec![]),
-        ("TRACE", "/", vec![]),
         ("GET", "/favicon.ico", vec![]),
         ("GET", "/.well-known/acme-challenge/x", vec![]),
         ("GET", "/.well-known/doorward/jwks.json", vec![]),

@@ -174,7 +174,8 @@ async fn a_refusal_becomes_a_row_without_anything_unverified() {
     for _ in 0..4 {
         queue.refused(&refusal, clock.now());
     }
-    clock.advance(Duration::from_secs(1));
+    let refill = AuditSettings::default().refill;
+    clock.advance(refill);
     let (principal, credential) = (
         PrincipalId::parse("dev-1").expect("an id"),
         CredentialId::parse("cred-1").expect("an id"),
@@ -201,7 +202,7 @@ async fn a_refusal_becomes_a_row_without_anything_unverified() {
                 detail: json!({"reason": "credential_invalid", "request_id": "r-1", "kind": "api_token"}),
             },
             AuditDraft {
-                at: UnixMillis(2_000),
+                at: UnixMillis(1_000).plus(refill),
                 actor: "dev-1".to_owned(),
                 act: "request.refuse".to_owned(),
                 target: "route:main".to_owned(),
