@@ -62,7 +62,8 @@ fn a_key_of_34_bytes_or_one_that_others_may_read_is_refused_with_the_reason() {
     };
     write(&key_file, SAMPLE, 0o600);
     write(&hmac_file, &good, 0o644);
-    let rows: [(&str, &[(&str, &str)], &[&str], &str); 5] = [
+    type Row<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a [&'a str], &'a str);
+    let rows: [Row<'_>; 5] = [
         (&sealed, &[], &["34 bytes", "32"], "the sample key in a file"),
         (
             rest,

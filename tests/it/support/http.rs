@@ -56,14 +56,6 @@ impl Client {
         self.0.get_mut().write_all(bytes.as_ref())
     }
 
-    /// Ends our side of the connection.
-    pub fn finish_writing(&mut self) {
-        self.0
-            .get_ref()
-            .shutdown(std::net::Shutdown::Write)
-            .expect("shuts down");
-    }
-
     /// A GET with these header lines (`Name: value`), on this connection.
     pub fn get(&mut self, target: &str, headers: &[&str]) -> Answer {
         self.request("GET", target, headers, b"")
