@@ -21,6 +21,8 @@ mod cli;
 mod credentials_presented;
 /// Faults: a store that is locked or full, power cuts, an upstream that is down.
 mod faults;
+/// HTTP/1 byte for byte: what has two readings is refused.
+mod framing;
 /// HTTP/1 over sockets.
 mod http;
 /// JWTs: sources of keys, forms and classes that are refused, issuers that rotate and vanish.

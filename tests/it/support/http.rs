@@ -1,7 +1,7 @@
 //! A client that writes what it is told, byte for byte, and reads one answer at a time.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 /// Longest wait for anything. A test that meets it fails; none waits for it.
@@ -54,6 +54,12 @@ impl Client {
     /// Writes bytes; the peer may have closed already.
     pub fn try_write(&mut self, bytes: impl AsRef<[u8]>) -> std::io::Result<()> {
         self.0.get_mut().write_all(bytes.as_ref())
+    }
+
+    /// Says that nothing more will be written.
+    pub fn finish(&mut self) -> &mut Self {
+        let _ = self.0.get_mut().shutdown(Shutdown::Write);
+        self
     }
 
     /// A GET with these header lines (`Name: value`), on this connection.

@@ -197,11 +197,12 @@ impl HeadScan {
     }
 }
 
-/// `Content_Length` is no framing field to us, but some servers fold `_` to `-`: it is refused below.
+/// `Content_Length` and `Content.Length` are no framing fields to us, but some servers fold what is neither
+/// letter nor digit to one symbol: they are refused below.
 fn is_spelling_of(name: &[u8], canonical: &[u8]) -> bool {
     name.iter()
         .zip(canonical)
-        .all(|(b, c)| b.eq_ignore_ascii_case(c) || (*c == b'-' && *b == b'_'))
+        .all(|(b, c)| b.eq_ignore_ascii_case(c) || (*c == b'-' && !b.is_ascii_alphanumeric()))
 }
 
 fn content_length(name: &[u8], value: &[u8]) -> Option<u64> {

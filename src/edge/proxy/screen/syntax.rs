@@ -1,5 +1,7 @@
 //! The alphabets of HTTP/1 (RFC 9110 section 5, RFC 3986), as tables built at compile time.
 
+use std::net::Ipv6Addr;
+
 const TOKEN: u8 = 1;
 const FIELD_VALUE: u8 = 2;
 const PATH: u8 = 4;
@@ -88,17 +90,15 @@ pub(super) fn is_path_and_query(target: &[u8]) -> bool {
 }
 
 /// Whether this is a host with an optional port: a name, an IPv4 address or a bracketed IPv6 address.
-/// No user, no empty port, no percent-encoding: nothing that two servers could read as two hosts.
+/// No user, no empty or impossible port, no percent-encoding: nothing that two servers could read as two hosts.
 pub(in crate::edge::proxy) fn is_host(value: &[u8]) -> bool {
     let (host_is_good, port) = if let Some(inner) = value.strip_prefix(b"[") {
         let Some(end) = memchr::memchr(b']', inner) else {
             return false;
         };
         let (address, after) = inner.split_at(end);
-        let good = !address.is_empty()
-            && address
-                .iter()
-                .all(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.'));
+        // Without a zone: `%` is no character of an address.
+        let good = std::str::from_utf8(address).is_ok_and(|text| text.parse::<Ipv6Addr>().is_ok());
         (good, after.get(1..).unwrap_or_default())
     } else {
         let end = memchr::memchr(b':', value).unwrap_or(value.len());
@@ -108,8 +108,14 @@ pub(in crate::edge::proxy) fn is_host(value: &[u8]) -> bool {
     host_is_good
         && match port.strip_prefix(b":") {
             None => port.is_empty(),
-            Some(digits) => (1..=5).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit),
+            Some(digits) => is_port(digits),
         }
+}
+
+/// 1 to 65535 without zeros before it: neither a number that wraps nor another spelling of the same one.
+fn is_port(digits: &[u8]) -> bool {
+    let plain = matches!(digits.first(), Some(b'1'..=b'9')) && digits.iter().all(u8::is_ascii_digit);
+    plain && std::str::from_utf8(digits).is_ok_and(|text| text.parse::<u16>().is_ok())
 }
 
 /// Without the optional white space around a field value.
@@ -154,8 +160,35 @@ mod tests {
             assert!(is_host(host.as_bytes()), "{host}");
         }
         for host in [
-            "", ":80", "a:", "a:b", "a:123456", "a b", "a,b", "a/b", "a@b", "a#b", "a?b", "a\\b", "[::1",
-            "[]", "[::1]x", "[::1]:", "::1", "a%2eb", "h\u{e9}", "a:80:90", "[g::1]",
+            "",
+            ":80",
+            "a:",
+            "a:b",
+            "a:123456",
+            "a b",
+            "a,b",
+            "a/b",
+            "a@b",
+            "a#b",
+            "a?b",
+            "a\\b",
+            "[::1",
+            "[]",
+            "[::1]x",
+            "[::1]:",
+            "::1",
+            "a%2eb",
+            "h\u{e9}",
+            "a:80:90",
+            "[g::1]",
+            "[abc]",
+            "[1::2::3]",
+            "[127.0.0.1]",
+            "[::1%1]",
+            "a:0",
+            "a:080",
+            "a:65536",
+            "a:65616",
         ] {
             assert!(!is_host(host.as_bytes()), "{host}");
         }
