@@ -21,7 +21,7 @@ use crate::authz::policy::Access;
 use crate::config::Settings;
 use crate::config::settings::IssuerKeys;
 use crate::domain::clock::{Clock, UnixMillis};
-use crate::edge::listener::{self, Bound, DrainTimes, ListenSettings, Serving};
+use crate::edge::listener::{self, Bound, DrainTimes, Entrance, ListenSettings, Serving};
 use crate::edge::management::{self, AdminSocket};
 use crate::edge::proxy::own_pages::PublicKeys;
 use crate::edge::proxy::{Engine, EngineParts, ListenerProfile, OwnPages};
@@ -108,7 +108,9 @@ impl Process {
             metrics,
         };
         let threads = settings.workers.unwrap_or_else(default_threads);
-        let workers = Workers::start(threads, move |deadlines| Engine::new(&parts, deadlines))?;
+        let workers = Workers::start(threads, move |deadlines| {
+            Entrance::new(Engine::new(&parts, deadlines))
+        })?;
         let listeners = settings
             .listeners
             .iter()

@@ -132,6 +132,9 @@ reasons! {
     HeadTimeout = "head_timeout", REQUEST_TIMEOUT, None, 4, 129, "The request head did not arrive in time.";
     /// The body is larger than the bound.
     BodyTooLarge = "body_too_large", PAYLOAD_TOO_LARGE, None, 11, 149, "The request body is too large.";
+    /// The certificate that the client was shown is not the one of the host that it asks for
+    /// (RFC 9110 section 15.5.20).
+    MisdirectedRequest = "misdirected_request", MISDIRECTED_REQUEST, None, 3, 129, "The connection was opened for another host.";
     /// The head has more bytes or fields than the bounds allow.
     HeadTooLarge = "head_too_large", REQUEST_HEADER_FIELDS_TOO_LARGE, None, 11, 129, "The request head is too large.";
     /// The failed-credential throttle refuses further tries from this address or for this id.

@@ -1,4 +1,4 @@
-//! Listeners, the admin and status doors, the store and the upstreams, as written.
+//! The admin and status doors, the store and the upstreams, as written.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -6,55 +6,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::values::{Address, AdminAddress, Name, Size, Span, StoreUrl, TrustedNetwork, UpstreamUrl};
-
-/// One address that the proxy listens on.
-#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Listener {
-    /// Name for logs and metrics.
-    #[schemars(extend("x-required" = true))]
-    pub name: Option<Name>,
-    /// IP address and port.
-    #[schemars(extend("x-required" = true))]
-    pub address: Option<Address>,
-    /// Peers whose `X-Forwarded-*` and `Forwarded` headers are believed. Empty: nobody.
-    pub trusted_proxies: Vec<TrustedNetwork>,
-    /// Most connections at once; more are closed unserved.
-    #[schemars(range(min = 1, max = 1_000_000))]
-    pub max_connections: u32,
-    /// How long a client may take to send a whole head.
-    #[schemars(extend("x-least" = "1ms", "x-most" = "10m"))]
-    pub head_timeout: Span,
-    /// Longest request head, request line included.
-    #[schemars(extend("x-least" = "1KiB", "x-most" = "1MiB"))]
-    pub max_head_bytes: Size,
-    /// Most header fields in a request head.
-    #[schemars(range(min = 1, max = 1000))]
-    pub max_head_fields: u16,
-    /// How long a connection may be idle between requests.
-    #[schemars(extend("x-least" = "1ms", "x-most" = "24h"))]
-    pub keep_alive_timeout: Span,
-    /// How long a request body may stand still, and an answer that the client does not read.
-    #[schemars(extend("x-least" = "1ms", "x-most" = "24h"))]
-    pub body_idle_timeout: Span,
-}
-
-impl Default for Listener {
-    fn default() -> Self {
-        Self {
-            name: None,
-            address: None,
-            trusted_proxies: Vec::new(),
-            max_connections: 10_000,
-            head_timeout: Span::from_secs(10),
-            max_head_bytes: Size(32 << 10),
-            max_head_fields: 100,
-            keep_alive_timeout: Span::from_secs(75),
-            body_idle_timeout: Span::from_secs(60),
-        }
-    }
-}
+use super::values::{Address, AdminAddress, Span, StoreUrl, UpstreamUrl};
 
 /// The admin door: the management API. Its Unix socket is always `admin.sock` in `data_dir`.
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]

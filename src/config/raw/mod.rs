@@ -8,6 +8,7 @@
 pub mod credentials;
 pub mod doors;
 pub mod engine;
+pub mod listeners;
 pub mod routes;
 pub mod values;
 
@@ -18,8 +19,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use credentials::Credentials;
-pub use doors::{Admin, Listener, Status, Store, Upstream};
+pub use doors::{Admin, Status, Store, Upstream};
 pub use engine::{Assertion, Audit, Cache, Drain, Log, Revocation, SlowHash, Throttle, Usage};
+pub use listeners::Listener;
 pub use routes::Route;
 
 /// The whole file.

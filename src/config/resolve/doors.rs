@@ -1,86 +1,13 @@
-//! Listeners and upstreams, and whether they fit the routes.
+//! Upstreams, and whether doors fit the routes.
 
-use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::super::raw::values::AdminAddress;
 use super::super::raw::{Config, Upstream};
 use super::super::settings::ListenerSettings;
 use super::{Notes, index};
 use crate::authz::policy::{Access, HttpsRule, RoutePolicy};
 use crate::domain::identity::CredentialKind;
-use crate::domain::net::NetworkSet;
-use crate::edge::proxy::settings::{ConnectionSettings, UpstreamSettings};
-
-/// Resolves the listeners.
-pub(super) fn listeners(config: &Config, notes: &mut Notes<'_>) -> Vec<ListenerSettings> {
-    if config.listeners.is_empty() {
-        notes.report.add(
-            "listeners",
-            "an empty list",
-            "at least one listener",
-            "add one, or remove the key",
-        );
-    }
-    let mut names: HashMap<&str, usize> = HashMap::new();
-    let mut addresses: Vec<(SocketAddr, String)> =
-        vec![(config.status.address.0, "status.address".to_owned())];
-    if let AdminAddress::At(address) = config.admin.address {
-        claim(address, "admin.address".to_owned(), &mut addresses, notes);
-    }
-    let mut out = Vec::new();
-    for (i, listener) in config.listeners.iter().enumerate() {
-        let key = format!("listeners[{i}]");
-        let (Some(name), Some(address)) = (&listener.name, listener.address) else {
-            continue;
-        };
-        if let Some(first) = names.insert(&name.0, i) {
-            let expected = "a name of its own for each listener";
-            let found = format!("{}, the name of listeners[{first}] too", name.0);
-            notes
-                .report
-                .add(&format!("{key}.name"), found, expected, "choose another name");
-        }
-        claim(address.0, format!("{key}.address"), &mut addresses, notes);
-        out.push(ListenerSettings {
-            name: Arc::from(name.0.as_str()),
-            address: address.0,
-            trusted_proxies: NetworkSet::new(listener.trusted_proxies.iter().map(|n| n.0).collect()),
-            max_connections: index(listener.max_connections),
-            connection: ConnectionSettings {
-                head_max_bytes: usize::try_from(listener.max_head_bytes.0).unwrap_or(usize::MAX),
-                head_max_fields: listener.max_head_fields.into(),
-                head_timeout: listener.head_timeout.0,
-                keep_alive_timeout: listener.keep_alive_timeout.0,
-                body_idle_timeout: listener.body_idle_timeout.0,
-            },
-        });
-    }
-    out
-}
-
-/// Notes that a door listens here, and reports when another one does already.
-fn claim(address: SocketAddr, key: String, taken: &mut Vec<(SocketAddr, String)>, notes: &mut Notes<'_>) {
-    let clash = |other: &SocketAddr| {
-        let same_ip =
-            other.ip() == address.ip() || other.ip().is_unspecified() || address.ip().is_unspecified();
-        other.port() == address.port()
-            && address.port() != 0
-            && same_ip
-            && other.is_ipv4() == address.is_ipv4()
-    };
-    if let Some((_, first)) = taken.iter().find(|(other, _)| clash(other)) {
-        let found = format!("{address}, where {first} listens too");
-        notes.report.add(
-            &key,
-            found,
-            "an address of its own for each door",
-            "choose another port",
-        );
-    }
-    taken.push((address, key));
-}
+use crate::edge::proxy::settings::UpstreamSettings;
 
 /// Resolves the upstreams.
 pub(super) fn upstreams(config: &Config) -> Vec<UpstreamSettings> {

@@ -5,6 +5,7 @@
 
 mod credentials;
 mod doors;
+mod listeners;
 pub mod paths;
 mod reachable;
 mod routes;
@@ -55,7 +56,7 @@ pub fn resolve(config: &Config, report: &mut Report) -> Settings {
     let notes = &mut notes;
     let store = store(config, notes);
     let credentials = credentials::resolve(&config.credentials, notes);
-    let listeners = doors::listeners(config, notes);
+    let listeners = listeners::resolve(config, notes);
     let upstreams = doors::upstreams(config);
     let routes = routes::resolve(config, notes);
     doors::judge_transport(&listeners, &routes, notes);

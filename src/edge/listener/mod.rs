@@ -4,10 +4,12 @@
 //! knows no HTTP: `proxy` does, on the data threads. Signals are ours from the first to the last.
 
 mod acceptor;
+mod entrance;
 mod leave;
 mod server;
 mod socket;
 
+pub use entrance::Entrance;
 pub use leave::{DrainTimes, Signal};
 pub use server::{Serving, run};
 pub use socket::{BindError, Bound, ListenSettings};

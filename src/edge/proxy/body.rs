@@ -13,6 +13,7 @@ use bytes::{Buf, Bytes};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use super::http2::Stream;
 use super::observe::Observed;
 use super::pool::Lease;
 use super::screen::Busy;
@@ -45,18 +46,27 @@ pub struct RequestBody {
     /// The upstream's clock: runs only while the upstream has all that the client has sent so far.
     clock: Rc<Deadline>,
     turn: Duration,
+    /// The client's clock, where the screen has none.
+    stream: Option<Rc<Stream>>,
     ended: bool,
 }
 
 impl RequestBody {
     /// Streams `incoming`, at most `max_bytes` of it.
-    pub fn new(incoming: Incoming, max_bytes: Option<u64>, clock: Rc<Deadline>, turn: Duration) -> Self {
+    pub(super) fn new(
+        incoming: Incoming,
+        max_bytes: Option<u64>,
+        clock: Rc<Deadline>,
+        turn: Duration,
+        stream: Option<Rc<Stream>>,
+    ) -> Self {
         let ended = incoming.is_end_stream();
         Self {
             incoming,
             left: max_bytes.unwrap_or(u64::MAX),
             clock,
             turn,
+            stream,
             ended,
         }
     }
@@ -77,10 +87,16 @@ impl HttpBody for RequestBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
         let Poll::Ready(frame) = Pin::new(&mut this.incoming).poll_frame(cx) else {
-            // The client's turn: it has a clock of its own below hyper.
+            // The client's turn: over HTTP/1 it has a clock of its own below hyper.
             this.clock.clear();
+            if let Some(stream) = &this.stream {
+                stream.clients_turn();
+            }
             return Poll::Pending;
         };
+        if let Some(stream) = &this.stream {
+            stream.our_turn();
+        }
         this.clock.set(this.turn);
         let frame = match frame.transpose().map_err(BodyError::Client) {
             Ok(frame) => frame.and_then(|frame| frame.into_data().ok()),
@@ -111,7 +127,7 @@ impl HttpBody for RequestBody {
 pub struct Body {
     source: Source,
     /// Dropped when the answer is out: the connection is idle from then on, and the request is counted.
-    tail: Option<(Busy, Observed)>,
+    tail: Option<(Option<Busy>, Observed)>,
 }
 
 #[derive(Debug)]
@@ -162,7 +178,7 @@ impl Body {
     }
 
     /// The same body, with what is to be done once it is out.
-    pub fn ending_with(mut self, busy: Busy, observed: Observed) -> Self {
+    pub fn ending_with(mut self, busy: Option<Busy>, observed: Observed) -> Self {
         self.tail = Some((busy, observed));
         self
     }

@@ -1,4 +1,5 @@
-//! One client connection: the screen, hyper above it, the service, and a gentle end.
+//! One client connection: the screen, hyper above it, the service, and a gentle end. A connection that begins
+//! with HTTP/2's preface is handed on to `http2`.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -13,12 +14,13 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
 use super::decide::Decide;
-use super::screen::Screen;
-use super::service::{Client, Engine};
+use super::prefixed::Prefixed;
+use super::screen::{Screen, Spoken};
+use super::service::{Client, Engine, Wire};
 use super::settings::ListenerProfile;
 use crate::domain::net::PeerAddr;
+use crate::gate::Scheme;
 use crate::runtime::drain::Stage;
-use crate::runtime::workers::{Accepted, Serve};
 
 /// Most bytes that hyper means to read, or holds to be written, at once. Left alone it goes up to thirteen
 /// times as many, takes up to twice what it means to, and keeps the room while the connection is idle.
@@ -28,28 +30,71 @@ const MAX_BUFFER: usize = 32 * 1024;
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_MAX_BYTES: u64 = 256 * 1024;
 
-impl<D: Decide> Serve for Engine<D> {
-    type Listener = ListenerProfile;
+/// How a connection came to us.
+#[derive(Debug, Clone)]
+pub struct Arrival {
+    /// The socket's other end, or what a believed PROXY header says of it.
+    pub peer: PeerAddr,
+    /// What its listener says about it.
+    pub listener: Arc<ListenerProfile>,
+    /// Plain or TLS.
+    pub scheme: Scheme,
+    /// Which hosts it may be asked for; `None`: any.
+    pub covers: Option<Rc<dyn Covers>>,
+}
 
-    async fn serve(self: Rc<Self>, accepted: Accepted<ListenerProfile>) {
-        self.drive(accepted.stream, accepted.peer, accepted.listener)
-            .await;
-    }
+/// Which hosts a connection may be asked for, by the certificate that it was opened with.
+pub trait Covers: std::fmt::Debug {
+    /// Whether this `Host` (with or without a port) is fine. Otherwise the request is answered 421
+    /// (RFC 9110 section 15.5.20).
+    fn covers(&self, host: &str) -> bool;
+}
+
+/// What a connection speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1, or HTTP/2 when it begins with its preface and the listener speaks it: nobody has said yet.
+    Either,
+    /// HTTP/1, as agreed before.
+    Http1,
+    /// HTTP/2, as agreed before.
+    Http2,
 }
 
 impl<D: Decide> Engine<D> {
     /// Serves a connection to its end.
-    pub async fn drive<S>(self: Rc<Self>, stream: S, peer: PeerAddr, listener: Arc<ListenerProfile>)
+    pub async fn drive<S>(self: Rc<Self>, stream: S, arrival: Arrival, protocol: Protocol)
     where
         S: AsyncRead + AsyncWrite + Unpin + 'static,
     {
-        let screen = Screen::new(stream, &listener.connection, &self.deadlines);
-        let client = Rc::new(Client {
-            peer,
-            line: screen.line().clone(),
-            exchange: Rc::new(self.deadlines.register()),
-            listener,
-        });
+        let bounds = &arrival.listener.connection;
+        let http2 = bounds.http2.filter(|_| protocol != Protocol::Http1);
+        // In boxes of their own: connections that speak HTTP/1 do not carry the room.
+        match (protocol, http2) {
+            (Protocol::Http2, Some(http2)) => Box::pin(self.drive_http2(stream, arrival, http2)).await,
+            _ => {
+                let mut screen = Screen::new(stream, bounds, &self.deadlines);
+                if http2.is_some() {
+                    screen = screen.or_http2();
+                }
+                let Some((stream, read)) = self.clone().drive_http1(screen, arrival.clone()).await else {
+                    return;
+                };
+                if let Some(http2) = http2 {
+                    let stream = Prefixed::new(read, stream);
+                    Box::pin(self.drive_http2(stream, arrival, http2)).await;
+                }
+            }
+        }
+    }
+
+    /// Serves an HTTP/1 connection to its end. `Some`: it speaks HTTP/2, and this was read of it.
+    async fn drive_http1<S>(self: Rc<Self>, screen: Screen<S>, arrival: Arrival) -> Option<(S, Vec<u8>)>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + 'static,
+    {
+        let wire = Wire::Http1(screen.line().clone());
+        let client = Rc::new(Client::new(arrival, wire, self.deadlines.register()));
         let (engine, for_service) = (self.clone(), client.clone());
         let service = service_fn(move |request| engine.clone().answer(for_service.clone(), request));
         // hyper's own head clock stays off: the screen has one that answers. No half-close: the end of a
@@ -80,11 +125,15 @@ impl<D: Decide> Engine<D> {
         match outcome {
             Ok(()) => {
                 // In a box of its own: open connections do not carry the room for it.
-                let stream = connection.into_parts().io.into_inner().into_inner();
+                let (stream, spoken) = connection.into_parts().io.into_inner().into_parts();
+                if let Spoken::Http2 { read } = spoken {
+                    return Some((stream, read));
+                }
                 let _ = tokio::time::timeout(LINGER, Box::pin(discard(stream))).await;
             }
             Err(error) => tracing::debug!(%error, "a client connection ended badly"),
         }
+        None
     }
 }
 

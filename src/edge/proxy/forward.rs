@@ -82,6 +82,7 @@ impl<D: Decide> Engine<D> {
             route.max_body_bytes,
             client.exchange.clone(),
             response_timeout,
+            client.wire.stream().cloned(),
         );
         let mut request = Request::new(body);
         *request.method_mut() = parts.method;

@@ -2,16 +2,19 @@
 //! the upstream and back.
 //!
 //! `screen` stands below hyper and lets no ambiguous request through; `connection` drives one client
-//! connection; `service` answers one request; `forward` is the exchange with the upstream and cannot be
-//! called without the gate's `Forwarding` in hand. HTTP/1.1 and 1.0; nothing here decides who may do what.
+//! connection, `http2` one that speaks HTTP/2; `service` answers one request; `forward` is the exchange with
+//! the upstream and cannot be called without the gate's `Forwarding` in hand. Nothing here decides who may do
+//! what, or how a connection came to us: `listener` does the latter.
 
 pub mod body;
 mod connection;
 pub mod decide;
 mod forward;
+mod http2;
 pub mod observe;
 pub mod own_pages;
 pub mod pool;
+mod prefixed;
 pub mod screen;
 pub mod service;
 pub mod settings;
@@ -19,7 +22,8 @@ pub mod settings;
 mod tests;
 mod unread;
 
+pub use connection::{Arrival, Covers, Protocol};
 pub use decide::Decide;
 pub use own_pages::OwnPages;
 pub use service::{Engine, EngineParts};
-pub use settings::{ConnectionSettings, ListenerProfile, UpstreamAddress, UpstreamSettings};
+pub use settings::{ConnectionSettings, Http2Settings, ListenerProfile, UpstreamAddress, UpstreamSettings};

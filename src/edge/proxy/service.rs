@@ -11,23 +11,25 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::FutureExt;
 use http::header::{CONNECTION, EXPECT, HOST};
-use http::{HeaderValue, Request, Response, request};
+use http::{HeaderValue, Request, Response, Version, request};
 use hyper::body::Incoming;
 
 use super::body::Body;
+use super::connection::{Arrival, Covers};
 use super::decide::Decide;
 use super::forward::Failure;
+use super::http2;
 use super::observe::{Observer, Record};
 use super::own_pages::OwnPages;
 use super::pool::Upstream;
-use super::screen::{Line, REFUSED_METHOD};
+use super::screen::{Busy, Line, REFUSED_METHOD};
 use super::settings::{ListenerProfile, UpstreamSettings};
 use super::unread::{self, Unread};
 use crate::domain::clock::{Clock, Now, Stopwatch};
 use crate::domain::net::PeerAddr;
 use crate::domain::reason::Reason;
 use crate::edge::answers;
-use crate::gate::{Facts, Forwarding, Refusal, Verdict};
+use crate::gate::{Facts, Forwarding, Refusal, Scheme, Verdict};
 use crate::runtime::deadlines::{Deadline, Deadlines};
 use crate::runtime::drain::{Drain, Stage};
 use crate::runtime::workers::spawn_here;
@@ -67,14 +69,43 @@ pub struct Engine<D> {
     observer: Rc<Observer>,
 }
 
-/// One client connection, as its requests see it.
+/// One client connection, or one stream of it, as its requests see it. One request at a time.
 #[derive(Debug)]
 pub struct Client {
     pub(super) peer: PeerAddr,
     pub(super) listener: Arc<ListenerProfile>,
-    pub(super) line: Arc<Line>,
-    /// Runs while an upstream has its turn. One request at a time: one is enough.
+    scheme: Scheme,
+    covers: Option<Rc<dyn Covers>>,
+    pub(super) wire: Wire,
+    /// Runs while an upstream has its turn.
     pub(super) exchange: Rc<Deadline>,
+}
+
+/// What carries the request, below.
+#[derive(Debug, Clone)]
+pub(super) enum Wire {
+    /// A connection of its own, with the screen on it.
+    Http1(Arc<Line>),
+    /// A stream among others.
+    Http2(Rc<http2::Stream>),
+}
+
+impl Wire {
+    fn busy(&self) -> Option<Busy> {
+        match self {
+            Self::Http1(line) => Some(line.busy()),
+            // Counted as a stream.
+            Self::Http2(_) => None,
+        }
+    }
+
+    /// The stream among others, if it is one.
+    pub(super) fn stream(&self) -> Option<&Rc<http2::Stream>> {
+        match self {
+            Self::Http1(_) => None,
+            Self::Http2(stream) => Some(stream),
+        }
+    }
 }
 
 impl<D: Decide> Engine<D> {
@@ -118,7 +149,7 @@ impl<D: Decide> Engine<D> {
         request: Request<Incoming>,
     ) -> Result<Response<Body>, Infallible> {
         let started = Stopwatch::start();
-        let busy = client.line.busy();
+        let busy = client.wire.busy();
         let handled = AssertUnwindSafe(self.handle(&client, request))
             .catch_unwind()
             .await;
@@ -132,9 +163,12 @@ impl<D: Decide> Engine<D> {
 
     async fn handle(&self, client: &Client, request: Request<Incoming>) -> (Response<Body>, Record) {
         let now = self.clock.now();
-        let (parts, incoming) = request.into_parts();
+        let (mut parts, incoming) = request.into_parts();
+        let offence = client.offence(&mut parts);
         let facts = client.facts(&parts);
-        if let Some(page) = self.own_pages.answer(&parts.method, facts.path) {
+        if offence.is_none()
+            && let Some(page) = self.own_pages.answer(&parts.method, facts.path)
+        {
             let expects = parts.headers.contains_key(EXPECT);
             let record = Record {
                 route: Arc::clone(&self.own_route),
@@ -144,12 +178,9 @@ impl<D: Decide> Engine<D> {
             };
             return (settle(page, Some(Unread { incoming, expects })), record);
         }
-        let verdict = match client.line.refusal() {
-            // Earlier requests of the connection may still be on their way through: the method tells.
-            Some(reason) if parts.method.as_str() == REFUSED_METHOD => {
-                Verdict::Refuse(Box::new(self.decide.refuse_unread(reason, client.peer, now)))
-            }
-            _ => self.decide.decide(&facts, now).await,
+        let verdict = match offence {
+            Some(reason) => Verdict::Refuse(Box::new(self.decide.refuse_unread(reason, client.peer, now))),
+            None => self.decide.decide(&facts, now).await,
         };
         let expects = parts.headers.contains_key(EXPECT);
         match verdict {
@@ -238,26 +269,65 @@ fn settle(answer: Response<Bytes>, unread: Option<Unread>) -> Response<Body> {
 }
 
 impl Client {
+    /// A client whose upstream's clock this is.
+    pub(super) fn new(arrival: Arrival, wire: Wire, exchange: Deadline) -> Self {
+        Self {
+            peer: arrival.peer,
+            listener: arrival.listener,
+            scheme: arrival.scheme,
+            covers: arrival.covers,
+            wire,
+            exchange: Rc::new(exchange),
+        }
+    }
+
+    /// Why the gate is not asked at all. Brings a request over HTTP/2 into the form that everyone knows.
+    fn offence(&self, parts: &mut request::Parts) -> Option<Reason> {
+        match &self.wire {
+            // Earlier requests of the connection may still be on their way through: the method tells.
+            Wire::Http1(line) => {
+                let refused = line.refusal().filter(|_| parts.method.as_str() == REFUSED_METHOD);
+                if refused.is_some() {
+                    return refused;
+                }
+            }
+            Wire::Http2(_) if parts.version == Version::HTTP_2 => {
+                if let Err(reason) = http2::request::settle(parts, self.listener.connection.head_max_fields) {
+                    return Some(reason);
+                }
+            }
+            Wire::Http2(_) => return Some(Reason::MalformedRequest),
+        }
+        let covers = self.covers.as_ref()?;
+        let host = host_of(parts)?;
+        (!covers.covers(host)).then_some(Reason::MisdirectedRequest)
+    }
+
     fn facts<'a>(&'a self, parts: &'a request::Parts) -> Facts<'a> {
-        let host = match parts.uri.authority() {
-            // The screen made sure that it agrees with `Host`.
-            Some(authority) => Some(authority.as_str()),
-            None => parts.headers.get(HOST).and_then(|host| host.to_str().ok()),
-        };
         Facts {
             method: &parts.method,
             path: parts.uri.path(),
             query: parts.uri.query(),
             target: parts.uri.path_and_query(),
-            host,
+            host: host_of(parts),
             headers: &parts.headers,
             peer: self.peer,
             trusted_proxies: &self.listener.trusted_proxies,
-            scheme: self.listener.scheme,
+            scheme: self.scheme,
         }
     }
 }
 
+/// Whom the client asked.
+fn host_of(parts: &request::Parts) -> Option<&str> {
+    match parts.uri.authority() {
+        // The screen, or `http2::request`, made sure that it agrees with `Host`.
+        Some(authority) => Some(authority.as_str()),
+        None => parts.headers.get(HOST).and_then(|host| host.to_str().ok()),
+    }
+}
+
+/// Over HTTP/2 hyper leaves the field out.
 fn close_after(response: &mut Response<Body>) {
     response
         .headers_mut()

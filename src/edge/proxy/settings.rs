@@ -36,6 +36,23 @@ pub struct ConnectionSettings {
     /// Time a request body may stand still while the upstream waits for it, and an answer while the client
     /// does not read it.
     pub body_idle_timeout: Duration,
+    /// Bounds of HTTP/2; `None`: it is not spoken.
+    pub http2: Option<Http2Settings>,
+}
+
+/// Bounds of one HTTP/2 connection, beside those that it shares with HTTP/1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Http2Settings {
+    /// Most requests at once.
+    pub max_concurrent_streams: u32,
+}
+
+impl Default for Http2Settings {
+    fn default() -> Self {
+        Self {
+            max_concurrent_streams: 100,
+        }
+    }
 }
 
 impl Default for ConnectionSettings {
@@ -46,6 +63,7 @@ impl Default for ConnectionSettings {
             head_timeout: Duration::from_secs(10),
             keep_alive_timeout: Duration::from_secs(75),
             body_idle_timeout: Duration::from_secs(60),
+            http2: Some(Http2Settings::default()),
         }
     }
 }

@@ -10,7 +10,7 @@ use super::syntax::{is_field_value, is_host, is_path_and_query, is_token, trim};
 use crate::domain::reason::Reason;
 
 /// Longest method.
-const MAX_METHOD_BYTES: usize = 32;
+pub(in crate::edge::proxy) const MAX_METHOD_BYTES: usize = 32;
 /// Most digits of a Content-Length: nobody sends an exabyte.
 const MAX_LENGTH_DIGITS: usize = 18;
 
@@ -199,13 +199,14 @@ impl HeadScan {
 
 /// `Content_Length` and `Content.Length` are no framing fields to us, but some servers fold what is neither
 /// letter nor digit to one symbol: they are refused below.
-fn is_spelling_of(name: &[u8], canonical: &[u8]) -> bool {
+pub(in crate::edge::proxy) fn is_spelling_of(name: &[u8], canonical: &[u8]) -> bool {
     name.iter()
         .zip(canonical)
         .all(|(b, c)| b.eq_ignore_ascii_case(c) || (*c == b'-' && !b.is_ascii_alphanumeric()))
 }
 
-fn content_length(name: &[u8], value: &[u8]) -> Option<u64> {
+/// A length that has one reading, under the one spelling of its name.
+pub(in crate::edge::proxy) fn content_length(name: &[u8], value: &[u8]) -> Option<u64> {
     let good = name.contains(&b'-')
         && (1..=MAX_LENGTH_DIGITS).contains(&value.len())
         && value.iter().all(u8::is_ascii_digit)
@@ -240,7 +241,7 @@ fn request_line(line: &[u8], start: usize) -> Result<RequestLine, Reason> {
     };
     // A tunnel to anywhere is no business of a proxy in front of known apps; an app that echoes a TRACE would
     // tell the client what we told the app; our own mark for refused heads must not come from outside.
-    if [&b"CONNECT"[..], b"TRACE", super::REFUSED_METHOD.as_bytes()].contains(&method) {
+    if is_refused_method(method) {
         return Err(Reason::MalformedRequest);
     }
     let authority = if is_path_and_query(target) || (target == b"*" && method == b"OPTIONS") {
@@ -251,6 +252,11 @@ fn request_line(line: &[u8], start: usize) -> Result<RequestLine, Reason> {
         Some(target_at.saturating_add(at.start)..target_at.saturating_add(at.end))
     };
     Ok(RequestLine { version, authority })
+}
+
+/// Methods that nobody behind us is asked.
+pub(in crate::edge::proxy) fn is_refused_method(method: &[u8]) -> bool {
+    [&b"CONNECT"[..], b"TRACE", super::REFUSED_METHOD.as_bytes()].contains(&method)
 }
 
 /// `1`, `1.2`, `2.0` …

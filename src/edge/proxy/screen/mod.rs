@@ -12,6 +12,7 @@
 
 mod chunked;
 mod head;
+mod preface;
 mod syntax;
 #[cfg(test)]
 mod tests;
@@ -31,7 +32,8 @@ use crate::runtime::deadlines::{Deadline, Deadlines};
 use chunked::Chunked;
 use head::{Framing, HeadBounds, HeadScan};
 
-pub(super) use syntax::is_host;
+pub(super) use head::{MAX_METHOD_BYTES, content_length, is_refused_method, is_spelling_of};
+pub(super) use syntax::{is_host, is_path_and_query};
 
 /// The method of the request that stands for a refused head. Refused when it comes from outside.
 pub const REFUSED_METHOD: &str = "X-DOORWARD-REFUSED";
@@ -95,6 +97,8 @@ pub struct Screen<S> {
     head_timeout: Duration,
     body_idle_timeout: Duration,
     state: State,
+    /// Nothing has come yet: what comes first may say that the connection speaks HTTP/2.
+    first: preface::First,
     head: HeadScan,
     /// An incomplete head, or bytes that did not fit into the reader's buffer.
     carry: Vec<u8>,
@@ -121,6 +125,8 @@ enum State {
     Broken,
     /// A head was refused: nothing more is read.
     Refused,
+    /// The connection speaks HTTP/2: all that came waits in `carry` for whoever takes the stream over.
+    Http2,
 }
 
 impl<S> Screen<S> {
@@ -143,6 +149,7 @@ impl<S> Screen<S> {
             head_timeout: settings.head_timeout,
             body_idle_timeout: settings.body_idle_timeout,
             state: State::Head,
+            first: preface::First::Settled,
             head: HeadScan::default(),
             carry: Vec::new(),
             approved: 0,
@@ -154,14 +161,25 @@ impl<S> Screen<S> {
         }
     }
 
+    /// The same, for a connection that may begin with HTTP/2's preface.
+    pub fn or_http2(mut self) -> Self {
+        self.first = preface::First::Open;
+        self
+    }
+
     /// The end of the line that the service holds.
     pub fn line(&self) -> &Arc<Line> {
         &self.line
     }
 
-    /// The stream below.
-    pub fn into_inner(self) -> S {
-        self.inner
+    /// The stream below, and what it speaks: the screen ends at once for a client that begins with
+    /// HTTP/2's preface.
+    pub fn into_parts(self) -> (S, Spoken) {
+        let spoken = match self.state {
+            State::Http2 => Spoken::Http2 { read: self.carry },
+            _ => Spoken::Http1,
+        };
+        (self.inner, spoken)
     }
 
     /// Scans new bytes and says how many of them may be read. The rest is an incomplete head, or the
@@ -170,6 +188,14 @@ impl<S> Screen<S> {
         let mut at = 0;
         while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
             match &mut self.state {
+                State::Head if self.first.is_open() => match self.first.look(rest) {
+                    preface::Look::More => break,
+                    preface::Look::Http1 => {}
+                    preface::Look::Http2 => {
+                        self.state = State::Http2;
+                        break;
+                    }
+                },
                 State::Head => match self.head.advance(rest, self.bounds) {
                     head::Progress::More => break,
                     head::Progress::Complete(len, framing) => {
@@ -206,7 +232,7 @@ impl<S> Screen<S> {
                         break;
                     }
                 },
-                State::Broken | State::Refused => break,
+                State::Broken | State::Refused | State::Http2 => break,
             }
         }
         at
@@ -285,6 +311,18 @@ impl<S> Screen<S> {
     }
 }
 
+/// What a connection turned out to speak.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Spoken {
+    /// HTTP/1.1 or 1.0.
+    Http1,
+    /// HTTP/2, with all that was read of it.
+    Http2 {
+        /// The preface and whatever came with it.
+        read: Vec<u8>,
+    },
+}
+
 enum Late {
     Head,
     Idle,
@@ -353,6 +391,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Screen<S> {
                 // Not the end of input: hyper would give up the answer.
                 State::Refused => return Poll::Pending,
                 State::Broken => return Poll::Ready(Err(broken())),
+                // The end, for HTTP/1's engine.
+                State::Http2 => return Poll::Ready(Ok(())),
                 _ => {}
             }
             let outcome = if this.carry.is_empty() {
@@ -415,7 +455,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Screen<S> {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().inner).poll_shutdown(cx)
+        let this = self.get_mut();
+        if this.state == State::Http2 {
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut this.inner).poll_shutdown(cx)
     }
 
     fn is_write_vectored(&self) -> bool {

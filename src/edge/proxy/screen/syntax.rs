@@ -79,7 +79,7 @@ pub(super) fn is_field_value(byte: u8) -> bool {
 }
 
 /// Whether this is a path and query in origin form, without a fragment.
-pub(super) fn is_path_and_query(target: &[u8]) -> bool {
+pub(in crate::edge::proxy) fn is_path_and_query(target: &[u8]) -> bool {
     if target.first() != Some(&b'/') {
         return false;
     }

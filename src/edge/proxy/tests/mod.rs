@@ -1,6 +1,7 @@
 //! The proxy from socket to socket: one engine, clients over pipes, an upstream played by the test.
 
 mod forwarding;
+mod http2;
 mod refusing;
 mod stalling;
 mod support;

@@ -16,7 +16,8 @@ use crate::domain::net::{NetworkSet, PeerAddr};
 use crate::domain::reason::Reason;
 use crate::edge::proxy::OwnPages;
 use crate::edge::proxy::{
-    ConnectionSettings, Decide, Engine, EngineParts, ListenerProfile, UpstreamAddress, UpstreamSettings,
+    Arrival, ConnectionSettings, Decide, Engine, EngineParts, ListenerProfile, Protocol, UpstreamAddress,
+    UpstreamSettings,
 };
 use crate::gate::verdict::testing::forwarding;
 use crate::gate::{Facts, Refusal, Scheme, Verdict};
@@ -139,7 +140,13 @@ impl World {
         S: AsyncRead + AsyncWrite + Unpin + 'static,
     {
         let peer = PeerAddr::new(([192, 0, 2, 1], 40000).into());
-        self.engine.clone().drive(stream, peer, self.listener.clone())
+        let arrival = Arrival {
+            peer,
+            listener: self.listener.clone(),
+            scheme: self.listener.scheme,
+            covers: None,
+        };
+        self.engine.clone().drive(stream, arrival, Protocol::Either)
     }
 
     /// The next connection that the proxy opens to the upstream.
@@ -228,6 +235,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
     pub(super) async fn rest(&mut self) -> String {
         while self.more().await > 0 {}
         String::from_utf8(std::mem::take(&mut self.buffer)).expect("text")
+    }
+
+    /// Waits for the end of the connection.
+    pub(super) async fn end(&mut self) {
+        while self.more().await > 0 {}
+    }
+
+    /// So many bytes, whatever they are.
+    pub(super) async fn stream_bytes(&mut self, len: usize) -> Vec<u8> {
+        while self.buffer.len() < len {
+            assert!(self.more().await > 0, "ended early");
+        }
+        self.buffer.drain(..len).collect()
     }
 
     async fn more(&mut self) -> usize {

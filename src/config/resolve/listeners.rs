@@ -1,0 +1,99 @@
+//! Listeners, and whether they get in each other's way.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::super::raw::Config;
+use super::super::raw::listeners::Http2;
+use super::super::raw::values::AdminAddress;
+use super::super::settings::ListenerSettings;
+use super::{Notes, chosen, index};
+use crate::domain::net::NetworkSet;
+use crate::edge::proxy::settings::{ConnectionSettings, Http2Settings};
+
+/// Resolves the listeners.
+pub(super) fn resolve(config: &Config, notes: &mut Notes<'_>) -> Vec<ListenerSettings> {
+    if config.listeners.is_empty() {
+        notes.report.add(
+            "listeners",
+            "an empty list",
+            "at least one listener",
+            "add one, or remove the key",
+        );
+    }
+    let mut names: HashMap<&str, usize> = HashMap::new();
+    let mut addresses: Vec<(SocketAddr, String)> =
+        vec![(config.status.address.0, "status.address".to_owned())];
+    if let AdminAddress::At(address) = config.admin.address {
+        claim(address, "admin.address".to_owned(), &mut addresses, notes);
+    }
+    let mut out = Vec::new();
+    for (i, listener) in config.listeners.iter().enumerate() {
+        let key = format!("listeners[{i}]");
+        let (Some(name), Some(address)) = (&listener.name, listener.address) else {
+            continue;
+        };
+        if let Some(first) = names.insert(&name.0, i) {
+            let expected = "a name of its own for each listener";
+            let found = format!("{}, the name of listeners[{first}] too", name.0);
+            notes
+                .report
+                .add(&format!("{key}.name"), found, expected, "choose another name");
+        }
+        claim(address.0, format!("{key}.address"), &mut addresses, notes);
+        out.push(ListenerSettings {
+            name: Arc::from(name.0.as_str()),
+            address: address.0,
+            trusted_proxies: NetworkSet::new(listener.trusted_proxies.iter().map(|n| n.0).collect()),
+            max_connections: index(listener.max_connections),
+            connection: ConnectionSettings {
+                head_max_bytes: usize::try_from(listener.max_head_bytes.0).unwrap_or(usize::MAX),
+                head_max_fields: listener.max_head_fields.into(),
+                head_timeout: listener.head_timeout.0,
+                keep_alive_timeout: listener.keep_alive_timeout.0,
+                body_idle_timeout: listener.body_idle_timeout.0,
+                http2: http2(&listener.http2, &key, notes),
+            },
+        });
+    }
+    out
+}
+
+/// Notes that a door listens here, and reports when another one does already.
+fn claim(address: SocketAddr, key: String, taken: &mut Vec<(SocketAddr, String)>, notes: &mut Notes<'_>) {
+    let clash = |other: &SocketAddr| {
+        let same_ip =
+            other.ip() == address.ip() || other.ip().is_unspecified() || address.ip().is_unspecified();
+        other.port() == address.port()
+            && address.port() != 0
+            && same_ip
+            && other.is_ipv4() == address.is_ipv4()
+    };
+    if let Some((_, first)) = taken.iter().find(|(other, _)| clash(other)) {
+        let found = format!("{address}, where {first} listens too");
+        notes.report.add(
+            &key,
+            found,
+            "an address of its own for each door",
+            "choose another port",
+        );
+    }
+    taken.push((address, key));
+}
+
+/// What the bounds of something switched off say is without effect.
+fn http2(raw: &Http2, key: &str, notes: &mut Notes<'_>) -> Option<Http2Settings> {
+    let bound = chosen(raw, &Http2::default(), &["max_concurrent_streams"]);
+    if !raw.enabled && !bound.is_empty() {
+        notes.report.add(
+            &format!("{key}.http2.max_concurrent_streams"),
+            "a bound of HTTP/2, which is not enabled",
+            "enabled: true beside it",
+            "remove the one or the other",
+        );
+    }
+    raw.enabled.then_some(Http2Settings {
+        max_concurrent_streams: raw.max_concurrent_streams,
+    })
+}
