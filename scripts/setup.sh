@@ -2,7 +2,7 @@
 # Installs what is missing, through apt, and nothing when nothing is missing.
 #
 #   scripts/setup.sh build          a C compiler and cmake (the cryptography library is C)
-#   scripts/setup.sh test           what the tests run beside the program: Node.js, promtool, curl, Python
+#   scripts/setup.sh test           what the tests run beside the program: Node.js, promtool, nginx, curl, Python
 #   scripts/setup.sh bench          what the comparisons run: wrk, nginx, HAProxy
 set -euo pipefail
 
@@ -37,6 +37,7 @@ for group in "$@"; do
       need curl curl
       need python3 python3
       need_without_service promtool prometheus
+      need_without_service nginx nginx
       ;;
     bench)
       need wrk wrk

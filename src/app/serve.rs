@@ -13,8 +13,8 @@ use anyhow::Context;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
-use super::gauges;
 use super::rooms::Rooms;
+use super::{convert, gauges};
 use crate::accounts::{Administrators, HandedOver, hand_over_administrator_token};
 use crate::authn::kinds::jwt;
 use crate::authz::policy::Access;
@@ -98,7 +98,7 @@ impl Process {
         runtime.block_on(side_doors(settings, &rooms, readiness, &tasks, &side_tasks))?;
 
         let gate = Arc::new(rooms.gate(settings)?);
-        let upstreams = settings.upstreams.clone();
+        let upstreams = convert::upstreams(settings, &metrics, &tasks)?;
         let parts = EngineParts {
             own_pages: own_pages(settings, &rooms),
             decide: gate,

@@ -3,7 +3,6 @@
 use std::fmt::Write;
 
 use super::raw::Config;
-use super::raw::values::{TextValue, UpstreamUrl};
 use super::settings::Settings;
 use crate::authz::policy::{Access, PathMatch, PatternSegment, RoutePolicy};
 
@@ -35,8 +34,8 @@ fn write_summary(out: &mut String, settings: &Settings) -> std::fmt::Result {
     }
     writeln!(out, "status    http://{}", settings.status_address)?;
     for upstream in &settings.upstreams {
-        let address = UpstreamUrl(upstream.address.clone()).text();
-        writeln!(out, "upstream  {} {address}", upstream.name)?;
+        let targets: Vec<String> = upstream.targets.iter().map(|t| t.address.text()).collect();
+        writeln!(out, "upstream  {} {}", upstream.name, targets.join(" "))?;
     }
     for issuer in &settings.credentials.jwt_issuers {
         writeln!(

@@ -19,7 +19,8 @@ use crate::authz::policy::RoutePolicy;
 use crate::crypto::KeyBytes;
 use crate::domain::identity::WriteAccess;
 use crate::domain::net::NetworkSet;
-use crate::edge::proxy::settings::{ConnectionSettings, UpstreamSettings};
+use crate::edge::proxy::settings::ConnectionSettings;
+use crate::edge::proxy::upstream::UpstreamSettings;
 use crate::telemetry::logging::{LogFormat, LogLevel};
 
 /// Everything that was configured.

@@ -7,7 +7,9 @@ use std::marker::PhantomData;
 
 use prometheus::{Histogram, IntCounter, IntGauge};
 
-use super::labels::{ConnectOutcome, ConnectionRefusal, Label, RequestOutcome, UpstreamFailure};
+use super::labels::{
+    ConnectOutcome, ConnectionRefusal, Label, RequestOutcome, ResolveOutcome, TlsHandshake, UpstreamFailure,
+};
 use crate::domain::identity::CredentialKind;
 
 /// One counter for each value of a label.
@@ -114,6 +116,10 @@ pub struct UpstreamMetrics {
     pub failures: CounterBy<UpstreamFailure>,
     /// Open connections, idle ones too.
     pub connections: IntGauge,
+    /// TLS handshakes that succeeded.
+    pub tls_handshakes: CounterBy<TlsHandshake>,
+    /// Look-ups of names.
+    pub resolutions: CounterBy<ResolveOutcome>,
 }
 
 /// The metrics of one listener.

@@ -104,6 +104,24 @@ labels! {
         Failed = "failed",
         /// It did not open in time.
         TimedOut = "timed_out",
+        /// The TLS handshake failed: a wrong certificate or name, or no TLS at all.
+        TlsFailed = "tls_failed",
+    }
+
+    /// How a TLS handshake with an upstream went.
+    TlsHandshake {
+        /// In full, the certificate verified.
+        Full = "full",
+        /// An earlier session was resumed.
+        Resumed = "resumed",
+    }
+
+    /// How looking up the name of an upstream ended.
+    ResolveOutcome {
+        /// It stands for at least one address.
+        Resolved = "resolved",
+        /// It does not, or nobody could say.
+        Failed = "failed",
     }
 
     /// Why a permitted request got no whole answer from its upstream.
@@ -118,6 +136,10 @@ labels! {
         IdleTimeout = "idle_timeout",
         /// The upstream broke HTTP's framing or closed early.
         InvalidAnswer = "invalid_answer",
+        /// Its TLS certificate was not accepted, or ours was not.
+        TlsFailed = "tls_failed",
+        /// Its name stands for no address.
+        Unresolved = "unresolved",
     }
 
     /// Why an accepted connection was closed without serving it.
@@ -164,6 +186,8 @@ mod tests {
         check::<StoreErrorClass>();
         check::<FetchOutcome>();
         check::<ConnectOutcome>();
+        check::<TlsHandshake>();
+        check::<ResolveOutcome>();
         check::<UpstreamFailure>();
         check::<ConnectionRefusal>();
         check::<FlushOutcome>();

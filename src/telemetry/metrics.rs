@@ -95,6 +95,8 @@ pub struct Metrics {
     upstream_connects: IntCounterVec,
     upstream_failures: IntCounterVec,
     upstream_connections: IntGaugeVec,
+    upstream_tls_handshakes: IntCounterVec,
+    upstream_resolutions: IntCounterVec,
     connections: IntGaugeVec,
     connections_accepted: IntCounterVec,
     connections_refused: IntCounterVec,
@@ -234,6 +236,16 @@ impl Metrics {
                 "Open connections to an upstream, idle ones too.",
                 &["upstream"],
             )?,
+            upstream_tls_handshakes: d.counters(
+                "upstream_tls_handshakes_total",
+                "TLS handshakes with an upstream that succeeded, by kind.",
+                &["upstream", "kind"],
+            )?,
+            upstream_resolutions: d.counters(
+                "upstream_resolutions_total",
+                "Look-ups of the names of an upstream by outcome.",
+                &["upstream", "outcome"],
+            )?,
             connections: d.gauges("connections", "Open client connections.", &["listener"])?,
             connections_accepted: d.counters(
                 "connections_accepted_total",
@@ -302,6 +314,10 @@ impl Metrics {
             connects: CounterBy::build(|o| self.upstream_connects.with_label_values(&[upstream, o])),
             failures: CounterBy::build(|r| self.upstream_failures.with_label_values(&[upstream, r])),
             connections: self.upstream_connections.with_label_values(&[upstream]),
+            tls_handshakes: CounterBy::build(|k| {
+                self.upstream_tls_handshakes.with_label_values(&[upstream, k])
+            }),
+            resolutions: CounterBy::build(|o| self.upstream_resolutions.with_label_values(&[upstream, o])),
         }
     }
 

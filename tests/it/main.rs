@@ -47,3 +47,5 @@ mod secrets;
 mod security;
 /// What the tests share.
 mod support;
+/// Upstreams of every sort: Unix sockets, TLS.
+mod upstreams;

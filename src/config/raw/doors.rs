@@ -1,4 +1,4 @@
-//! The admin and status doors, the store and the upstreams, as written.
+//! The admin and status doors, and the store, as written.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::values::{Address, AdminAddress, Span, StoreUrl, UpstreamUrl};
+use super::values::{Address, AdminAddress, StoreUrl};
 
 /// The admin door: the management API. Its Unix socket is always `admin.sock` in `data_dir`.
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
@@ -51,55 +51,6 @@ pub struct Store {
     /// A file that holds the url.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url_file: Option<PathBuf>,
-}
-
-/// One app behind us.
-#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Upstream {
-    /// `http://`, a host name or address, and a port.
-    #[schemars(extend("x-required" = true))]
-    pub url: Option<UpstreamUrl>,
-    /// How long it may take.
-    pub timeouts: Timeouts,
-    /// Most idle connections kept open, per worker thread.
-    #[schemars(range(min = 1, max = 10_000))]
-    pub max_idle_connections: u32,
-}
-
-impl Default for Upstream {
-    fn default() -> Self {
-        Self {
-            url: None,
-            timeouts: Timeouts::default(),
-            max_idle_connections: 64,
-        }
-    }
-}
-
-/// How long an upstream may take.
-#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Timeouts {
-    /// To accept a connection; then 502.
-    #[schemars(extend("x-least" = "1ms", "x-most" = "10m"))]
-    pub connect: Span,
-    /// To begin its answer; then 504.
-    #[schemars(extend("x-least" = "1ms", "x-most" = "24h"))]
-    pub response: Span,
-    /// How long an unused connection is kept, and the body of an answer may stand still.
-    #[schemars(extend("x-least" = "1ms", "x-most" = "24h"))]
-    pub idle: Span,
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        Self {
-            connect: Span::from_secs(5),
-            response: Span::from_secs(30),
-            idle: Span::from_secs(60),
-        }
-    }
 }
 
 fn loopback(port: u16) -> SocketAddr {

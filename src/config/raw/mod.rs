@@ -10,6 +10,7 @@ pub mod doors;
 pub mod engine;
 pub mod listeners;
 pub mod routes;
+pub mod upstreams;
 pub mod values;
 
 use std::collections::BTreeMap;
@@ -19,10 +20,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use credentials::Credentials;
-pub use doors::{Admin, Status, Store, Upstream};
+pub use doors::{Admin, Status, Store};
 pub use engine::{Assertion, Audit, Cache, Drain, Log, Revocation, SlowHash, Throttle, Usage};
 pub use listeners::Listener;
 pub use routes::Route;
+pub use upstreams::{Dns, Upstream};
 
 /// The whole file.
 #[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
@@ -48,6 +50,8 @@ pub struct Config {
     /// The apps behind us, by name.
     #[schemars(extend("x-required" = true))]
     pub upstreams: BTreeMap<String, Upstream>,
+    /// How names of upstreams are looked up.
+    pub dns: Dns,
     /// Settings of the credential kinds.
     pub credentials: Credentials,
     /// What is remembered of verified credentials.

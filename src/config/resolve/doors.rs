@@ -1,38 +1,11 @@
-//! Upstreams, and whether doors fit the routes.
+//! Whether doors fit the routes.
 
 use std::sync::Arc;
 
-use super::super::raw::{Config, Upstream};
 use super::super::settings::ListenerSettings;
-use super::{Notes, index};
+use super::Notes;
 use crate::authz::policy::{Access, HttpsRule, RoutePolicy};
 use crate::domain::identity::CredentialKind;
-use crate::edge::proxy::settings::UpstreamSettings;
-
-/// Resolves the upstreams.
-pub(super) fn upstreams(config: &Config) -> Vec<UpstreamSettings> {
-    let each = |(name, upstream): (&String, &Upstream)| {
-        let url = upstream.url.as_ref()?;
-        Some(UpstreamSettings {
-            name: Arc::from(name.as_str()),
-            address: url.0.clone(),
-            connect_timeout: upstream.timeouts.connect.0,
-            response_timeout: upstream.timeouts.response.0,
-            idle_timeout: upstream.timeouts.idle.0,
-            max_idle_per_thread: index(upstream.max_idle_connections),
-        })
-    };
-    config.upstreams.iter().filter_map(each).collect()
-}
-
-/// Warns about upstreams that no route names.
-pub(super) fn judge_upstreams(config: &Config, routes: &[Arc<RoutePolicy>], notes: &mut Notes<'_>) {
-    for name in config.upstreams.keys() {
-        if !routes.iter().any(|r| r.upstream.as_deref() == Some(name)) {
-            notes.warn(&format!("upstreams.{name}"), "no route goes to this upstream");
-        }
-    }
-}
 
 /// Warns about secrets on the open wire, and about routes that nobody can reach: every listener speaks
 /// plain HTTP, so a request is HTTPS only when a trusted proxy says so.

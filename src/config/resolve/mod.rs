@@ -10,6 +10,7 @@ pub mod paths;
 mod reachable;
 mod routes;
 mod secrets;
+mod upstreams;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -57,10 +58,10 @@ pub fn resolve(config: &Config, report: &mut Report) -> Settings {
     let store = store(config, notes);
     let credentials = credentials::resolve(&config.credentials, notes);
     let listeners = listeners::resolve(config, notes);
-    let upstreams = doors::upstreams(config);
+    let upstreams = upstreams::resolve(config, notes);
     let routes = routes::resolve(config, notes);
     doors::judge_transport(&listeners, &routes, notes);
-    doors::judge_upstreams(config, &routes, notes);
+    upstreams::judge(config, &routes, notes);
     routes::judge_kinds(config, &routes, notes);
     reachable::judge(&routes, notes);
     let raw::Revocation {

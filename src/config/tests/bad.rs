@@ -9,14 +9,14 @@ const KEY_OF_34_BYTES: &str = "dGVzdC1rZXktMzItYnl0ZXMtZm9yLWRldmljZS10b2tlbg=="
 #[test]
 fn an_unknown_key_is_told_with_its_line_and_the_likely_meaning() {
     insta::assert_snapshot!(bad(
-        "version: 1\nlisteners:\n  - name: public\n    adress: 0.0.0.0:8080\nupstreams:\n  api: { url: http://a:1, tls: {} }\nroutes:\n  - { path: /, upstream: api }\n"
+        "version: 1\nlisteners:\n  - name: public\n    adress: 0.0.0.0:8080\nupstreams:\n  api: { url: http://a:1, tlz: {} }\nroutes:\n  - { path: /, upstream: api }\n"
     ));
 }
 
 #[test]
 fn everything_is_told_at_once_in_the_order_of_the_file() {
     insta::assert_snapshot!(bad(
-        "version: 2\nworkers: many\nlisteners:\n  - { name: a b, address: localhost:80, head_timeout: 10, max_head_bytes: 2MiB }\nadmin: 9901\nupstreams:\n  api: { url: https://a }\n  web: { url: http://user:hunter2@b }\ncache:\n  positive_ttl: 5 minutes\n  positive_ttl: 5m\n  \"bad\\nkey\": 1\nlog: { level: verbose, format: jsn }\nroutes:\n  - { path: api, upstream: apj, methods: [get, PO ST], allow_from: [10.2.0.0/8, nowhere] }\n  - { path: /a/../b, upstream: api }\n  - { path: '/b/{x', upstream: api, accept: jwt }\n"
+        "version: 2\nworkers: many\nlisteners:\n  - { name: a b, address: localhost:80, head_timeout: 10, max_head_bytes: 2MiB }\nadmin: 9901\nupstreams:\n  api: { url: ftp://a }\n  web: { url: http://user:hunter2@b }\ncache:\n  positive_ttl: 5 minutes\n  positive_ttl: 5m\n  \"bad\\nkey\": 1\nlog: { level: verbose, format: jsn }\nroutes:\n  - { path: api, upstream: apj, methods: [get, PO ST], allow_from: [10.2.0.0/8, nowhere] }\n  - { path: /a/../b, upstream: api }\n  - { path: '/b/{x', upstream: api, accept: jwt }\n"
     ));
 }
 
@@ -205,4 +205,92 @@ fn keys_are_read_and_put_beside_their_algorithms() {
     assert_eq!(of(&format!("jwks_file: {set}")), key("jwks_file"));
     assert_eq!(of("keys: own, algorithms: [EdDSA]"), Vec::<String>::new());
     assert_eq!(of("keys: own, algorithms: [ES256]"), key("algorithms"));
+}
+
+#[test]
+fn an_upstreams_tls_is_told_before_the_start() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: &str, mode: u32| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).expect("written");
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(mode)).expect("a mode");
+        path.display().to_string()
+    };
+    let (ours, other) = (signed("client"), signed("client"));
+    let cert = write("cert.pem", &ours.0, 0o644);
+    let (key, wrong_key) = (
+        write("key.pem", &ours.1, 0o600),
+        write("other.pem", &other.1, 0o600),
+    );
+    let empty = write("empty.pem", "none\n", 0o600);
+    for (url, tls, expected) in [
+        ("http://a:1", format!("ca_file: {cert}"), "without TLS"),
+        ("unix:/run/a", "server_name: a".to_owned(), "without TLS"),
+        ("https://a", format!("cert_file: {cert}"), "no key_file beside it"),
+        ("https://a", format!("key_file: {key}"), "no cert_file beside it"),
+        (
+            "https://a",
+            format!("ca_file: {empty}"),
+            "no certificate in the file",
+        ),
+        (
+            "https://a",
+            format!("cert_file: {cert}, key_file: {empty}"),
+            "no private key in the file",
+        ),
+        (
+            "https://a",
+            format!("cert_file: {cert}, key_file: {wrong_key}"),
+            "is the key of this certificate",
+        ),
+        ("https://a~b", format!("ca_file: {cert}"), "set server_name"),
+        (
+            "https://a",
+            "server_name: ''".to_owned(),
+            "host name or IP address",
+        ),
+        (
+            "https://a",
+            "server_name: 'a b'".to_owned(),
+            "host name or IP address",
+        ),
+        ("https://a", "pins: [abc]".to_owned(), "44 letters"),
+        ("https://a", "ca_file: /none".to_owned(), "No such file"),
+    ] {
+        let text = format!(
+            "version: 1\nupstreams:\n  api: {{ url: '{url}', tls: {{ {tls} }} }}\nroutes:\n  - {{ path: /, upstream: api }}\n"
+        );
+        let problems = read(&text).expect_err(expected).to_string();
+        assert!(problems.contains(expected), "{url} {tls}: {problems}");
+        assert!(!problems.contains("PRIVATE"), "no key is shown: {problems}");
+    }
+    for url in [
+        "unix:run/a",
+        "unix:",
+        "https://",
+        "https://a:0",
+        "tcp://a:1",
+        "https://user:hunter2@a",
+    ] {
+        let text = format!(
+            "version: 1\nupstreams:\n  api: {{ url: '{url}' }}\nroutes:\n  - {{ path: /, upstream: api }}\n"
+        );
+        let problems = read(&text).expect_err(url).to_string();
+        assert!(problems.contains("an address such as"), "{url}: {problems}");
+    }
+    let good = format!(
+        "version: 1\nupstreams:\n  api: {{ url: 'https://a', tls: {{ ca_file: {cert}, cert_file: {cert}, key_file: {key} }} }}\n  app: {{ url: 'unix:/run/app.sock' }}\nroutes:\n  - {{ path: /, upstream: api }}\n"
+    );
+    let settings = read(&good).expect("good").settings;
+    assert!(settings.upstreams[0].tls.identity.is_some());
+    assert_eq!(
+        settings.upstreams[1].targets[0].address.text(),
+        "unix:/run/app.sock"
+    );
+}
+
+/// A certificate for this name and its key, in PEM.
+fn signed(name: &str) -> (String, String) {
+    let made = rcgen::generate_simple_self_signed([name.to_owned()]).expect("a certificate");
+    (made.cert.pem(), made.signing_key.serialize_pem())
 }

@@ -16,7 +16,8 @@ use crate::config::{Environment, Flags, load, load_text, summary, yaml};
 use crate::crypto::BcryptCost;
 use crate::domain::dialect::Dialect;
 use crate::domain::identity::{CredentialKind, KindSet, PrincipalKind};
-use crate::edge::proxy::settings::{ConnectionSettings, UpstreamSettings};
+use crate::edge::proxy::settings::ConnectionSettings;
+use crate::edge::proxy::upstream::UpstreamSettings;
 use crate::telemetry::logging::LogLevel;
 
 const KEY: &str = "YWJjZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXoxMjM0NTY=";
@@ -36,7 +37,7 @@ fn the_defaults_are_those_of_the_rooms() {
     assert_eq!(settings.usage, UsageSettings::default());
     assert_eq!(settings.credentials.api_token.bcrypt_cost, BcryptCost::default());
     assert_eq!(settings.listeners[0].connection, ConnectionSettings::default());
-    let address = settings.upstreams[0].address.clone();
+    let address = settings.upstreams[0].targets[0].address.clone();
     assert_eq!(settings.upstreams[0], UpstreamSettings::new("api", address));
     let basic = &settings.credentials.basic;
     assert_eq!(

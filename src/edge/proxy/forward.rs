@@ -4,7 +4,8 @@
 //! A request is sent again only when hyper hands it back untouched: then nothing of it can have reached the
 //! app. The upstream's clock runs while it is the upstream's turn: not while the client is still sending.
 
-use std::error::Error as _;
+use std::error::Error;
+use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use hyper::body::Incoming;
 
 use super::body::{Body, BodyError, RequestBody};
 use super::decide::Decide;
-use super::pool::{Lease, Upstream};
+use super::pool::{Lease, Pool, Upstream};
 use super::service::{Client, Engine};
 use crate::domain::reason::Reason;
 use crate::gate::upstream_headers::strip_hop_by_hop;
@@ -70,9 +71,7 @@ impl<D: Decide> Engine<D> {
         let response_timeout = route.response_timeout.unwrap_or(settings.response_timeout);
         let mut headers = parts.headers;
         prepare_head(forwarding, &parts.uri, &mut headers);
-        headers
-            .entry(HOST)
-            .or_insert_with(|| settings.address.authority().clone());
+        headers.entry(HOST).or_insert_with(|| settings.authority());
         if declared.is_none() {
             // Said aloud, or hyper would drop the body of a GET.
             headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
@@ -125,25 +124,30 @@ async fn exchange(
     mut request: Request<RequestBody>,
     response_timeout: Duration,
 ) -> Result<(Response<Incoming>, Lease), Failure> {
+    // Endpoints that no connection could be opened to; nearly always none.
+    let mut tried: Vec<Rc<Pool>> = Vec::new();
+    let mut failure = UpstreamFailure::Unreachable;
     for attempt in 1..=MAX_TRIES {
-        let waiting = if attempt < MAX_TRIES {
-            upstream.take()
-        } else {
-            None
+        let chosen = match upstream.choose(&tried) {
+            None if tried.is_empty() => {
+                upstream.looked_up().await;
+                failure = UpstreamFailure::Unresolved;
+                upstream.choose(&tried)
+            }
+            chosen => chosen,
         };
+        let Some(pool) = chosen else {
+            break;
+        };
+        let waiting = if attempt < MAX_TRIES { pool.take() } else { None };
         let mut lease = match waiting {
             Some(lease) => lease,
-            None => match upstream.connect().await {
+            None => match pool.connect().await {
                 Ok(lease) => lease,
-                Err(failure) => {
-                    upstream.metrics().failures.inc(failure);
-                    return Err(Failure {
-                        reason: match failure {
-                            UpstreamFailure::ConnectTimeout => Reason::UpstreamTimeout,
-                            _ => Reason::UpstreamUnreachable,
-                        },
-                        unread: Some(request.into_body().into_incoming()),
-                    });
+                Err(error) => {
+                    failure = error;
+                    tried.push(pool);
+                    continue;
                 }
             },
         };
@@ -160,28 +164,50 @@ async fn exchange(
             }
         }
     }
-    upstream.metrics().failures.inc(UpstreamFailure::Unreachable);
+    upstream.metrics().failures.inc(failure);
     Err(Failure {
-        reason: Reason::UpstreamUnreachable,
+        reason: match failure {
+            UpstreamFailure::ConnectTimeout => Reason::UpstreamTimeout,
+            _ => Reason::UpstreamUnreachable,
+        },
         unread: Some(request.into_body().into_incoming()),
     })
 }
 
 /// Whose fault it was that an exchange ended without an answer.
 fn broken_off(upstream: &Upstream, error: &hyper::Error) -> Failure {
-    match error
-        .source()
-        .and_then(|source| source.downcast_ref::<BodyError>())
-    {
+    match cause_of::<BodyError>(error) {
         Some(BodyError::TooLarge) => Failure::after_body(Reason::BodyTooLarge),
         // The client broke off: nobody will read this, but it is no fault of the upstream.
         Some(_) => Failure::after_body(Reason::MalformedRequest),
+        // In TLS 1.3 an upstream that does not take our certificate says so after the handshake.
+        None if cause_of::<rustls::Error>(error).is_some() => {
+            let name = &*upstream.settings().name;
+            tracing::warn!(upstream = name, %error, "the upstream ended a TLS session");
+            upstream.metrics().failures.inc(UpstreamFailure::TlsFailed);
+            Failure::after_body(Reason::UpstreamUnreachable)
+        }
         None => {
             tracing::debug!(upstream = &*upstream.settings().name, %error, "an exchange broke off");
             upstream.metrics().failures.inc(UpstreamFailure::InvalidAnswer);
             Failure::after_body(Reason::UpstreamInvalidAnswer)
         }
     }
+}
+
+/// The cause of this type, however deep. An I/O error hides what it was made of from `source`.
+fn cause_of<E: Error + 'static>(error: &hyper::Error) -> Option<&E> {
+    let mut source = error.source();
+    while let Some(cause) = source {
+        if let Some(found) = cause.downcast_ref::<E>() {
+            return Some(found);
+        }
+        source = match cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(inner) => Some(inner),
+            None => cause.source(),
+        };
+    }
+    None
 }
 
 /// What hyper lets pass and a client behind us could read differently (S17c): a switch of protocols that

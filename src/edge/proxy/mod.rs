@@ -21,9 +21,10 @@ pub mod settings;
 #[cfg(test)]
 mod tests;
 mod unread;
+pub mod upstream;
 
 pub use connection::{Arrival, Covers, Protocol};
 pub use decide::Decide;
 pub use own_pages::OwnPages;
 pub use service::{Engine, EngineParts};
-pub use settings::{ConnectionSettings, Http2Settings, ListenerProfile, UpstreamAddress, UpstreamSettings};
+pub use settings::{ConnectionSettings, Http2Settings, ListenerProfile};

@@ -1,39 +1,50 @@
-//! Connections to one upstream, kept by one data thread for itself.
+//! Connections to one upstream, kept by one data thread for itself, by endpoint.
 //!
 //! A connection goes back when the *body* of its answer has ended, not right after the head: so only
 //! connections that are free (or free within the same poll) wait here, the bound on idle ones means what
 //! it says, and an exchange that was broken off never comes back. `take` still asks hyper whether the
 //! connection is ready: the end of the *request* may be outstanding after an early answer.
-//! Names are resolved at each connect, on the thread's blocking helper; addresses need no helper.
+//! Which endpoints there are is the directory's to know; connections to one that vanished are not used again.
 
 use std::cell::{Cell, RefCell};
-use std::io;
-use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use rustls::HandshakeKind;
+use tokio::sync::watch;
 
 use super::body::RequestBody;
-use super::settings::UpstreamSettings;
+use super::upstream::{Change, DialError, Directory, Endpoint, Endpoints, Stream, UpstreamSettings, dial};
 use crate::domain::clock::{Clock, MonoMillis};
 use crate::runtime::workers::spawn_here;
-use crate::telemetry::labels::{ConnectOutcome, UpstreamFailure};
+use crate::telemetry::labels::{ConnectOutcome, TlsHandshake, UpstreamFailure};
 use crate::telemetry::{Held, UpstreamMetrics};
 
 /// Most bytes read, or held to be written, at once; also the longest head of an answer.
 const MAX_BUFFER: usize = 64 * 1024;
-/// Most addresses of one name that are tried.
-const MAX_ADDRESSES: usize = 8;
 
 /// One upstream, as one thread sees it.
 #[derive(Debug)]
 pub struct Upstream {
-    settings: UpstreamSettings,
-    metrics: UpstreamMetrics,
+    directory: Arc<Directory>,
+    clock: Clock,
+    news: RefCell<watch::Receiver<Endpoints>>,
+    pools: RefCell<Vec<Rc<Pool>>>,
+    /// Where the next choice among several begins.
+    turn: Cell<usize>,
+}
+
+/// The connections to one endpoint.
+#[derive(Debug)]
+pub struct Pool {
+    directory: Arc<Directory>,
+    endpoint: Arc<Endpoint>,
     clock: Clock,
     idle: RefCell<Vec<Idle>>,
+    /// Set when the upstream no longer has this endpoint.
+    vanished: Cell<bool>,
 }
 
 #[derive(Debug)]
@@ -46,9 +57,7 @@ struct Idle {
 #[derive(Debug)]
 pub struct Lease {
     sender: SendRequest<RequestBody>,
-    upstream: Rc<Upstream>,
-    /// Whether it was used before: only then can the upstream have closed it meanwhile.
-    reused: Cell<bool>,
+    pool: Rc<Pool>,
 }
 
 impl Lease {
@@ -59,42 +68,103 @@ impl Lease {
 
     /// Keeps the connection for the next request.
     pub fn give_back(self) {
-        let upstream = self.upstream.clone();
-        upstream.keep(self.sender);
+        self.pool.keep(self.sender);
     }
 
     /// Counts that the exchange on it failed.
     pub fn failed(&self, failure: UpstreamFailure) {
-        self.upstream.metrics.failures.inc(failure);
-    }
-
-    /// Whether it carried a request before.
-    pub fn is_reused(&self) -> bool {
-        self.reused.get()
+        self.pool.directory.metrics().failures.inc(failure);
     }
 }
 
 impl Upstream {
     /// An upstream without connections.
-    pub fn new(settings: UpstreamSettings, metrics: UpstreamMetrics, clock: Clock) -> Rc<Self> {
-        Rc::new(Self {
-            settings,
-            metrics,
+    pub fn new(directory: Arc<Directory>, clock: Clock) -> Rc<Self> {
+        let upstream = Self {
+            news: RefCell::new(directory.watch()),
+            directory,
             clock,
-            idle: RefCell::new(Vec::new()),
-        })
+            pools: RefCell::default(),
+            turn: Cell::new(0),
+        };
+        upstream.learn();
+        Rc::new(upstream)
     }
 
     /// Its settings.
     pub fn settings(&self) -> &UpstreamSettings {
-        &self.settings
+        self.directory.settings()
     }
 
     /// Its metrics.
     pub fn metrics(&self) -> &UpstreamMetrics {
-        &self.metrics
+        self.directory.metrics()
     }
 
+    /// The endpoint for the next request, but none of these. `None`: there is no other.
+    pub fn choose(&self, tried: &[Rc<Pool>]) -> Option<Rc<Pool>> {
+        // An error would mean that the directory is gone, which is ours.
+        if self.news.borrow().has_changed().unwrap_or(false) {
+            self.learn();
+        }
+        let pools = self.pools.borrow();
+        if let ([only], []) = (pools.as_slice(), tried) {
+            return Some(Rc::clone(only));
+        }
+        let untried = |pool: &&Rc<Pool>| !tried.iter().any(|t| Rc::ptr_eq(t, pool));
+        let turn = self.turn.get();
+        self.turn.set(turn.wrapping_add(1));
+        let from = turn.checked_rem(pools.len())?;
+        let chosen = pools.iter().cycle().skip(from).take(pools.len()).find(untried);
+        chosen.cloned()
+    }
+
+    /// Waits until the names were looked up for the first time, within the bound for connecting.
+    pub async fn looked_up(&self) {
+        if self.directory.is_looked_up() {
+            return;
+        }
+        let mut news = self.directory.watch();
+        let waiting = async { while !self.directory.is_looked_up() && news.changed().await.is_ok() {} };
+        let _ = tokio::time::timeout(self.settings().connect_timeout, waiting).await;
+    }
+
+    /// Takes over what the directory knows now. Endpoints that stay keep their connections.
+    fn learn(&self) {
+        let endpoints = self.news.borrow_mut().borrow_and_update().clone();
+        let mut pools = self.pools.borrow_mut();
+        let mut before = std::mem::take(&mut *pools);
+        for endpoint in endpoints.iter() {
+            let known = before.iter().position(|p| Arc::ptr_eq(&p.endpoint, endpoint));
+            pools.push(match known {
+                Some(at) => before.swap_remove(at),
+                None => Rc::new(Pool {
+                    directory: Arc::clone(&self.directory),
+                    endpoint: Arc::clone(endpoint),
+                    clock: self.clock.clone(),
+                    idle: RefCell::default(),
+                    vanished: Cell::new(false),
+                }),
+            });
+        }
+        before.iter().for_each(|pool| pool.vanish());
+    }
+
+    /// Closes what has been idle for too long, and what leads to vanished addresses. Called now and then.
+    pub fn prune(&self) {
+        if self.news.borrow().has_changed().unwrap_or(false) {
+            self.learn();
+        }
+        self.pools.borrow().iter().for_each(|pool| pool.prune());
+    }
+
+    /// Connections that wait.
+    pub fn idle(&self) -> usize {
+        self.pools.borrow().iter().map(|p| p.idle.borrow().len()).sum()
+    }
+}
+
+impl Pool {
     /// A connection that waits and is ready, newest first.
     pub fn take(self: &Rc<Self>) -> Option<Lease> {
         let mut idle = self.idle.borrow_mut();
@@ -107,8 +177,7 @@ impl Upstream {
             } else if entry.sender.is_ready() {
                 return Some(Lease {
                     sender: idle.swap_remove(candidate).sender,
-                    upstream: self.clone(),
-                    reused: Cell::new(true),
+                    pool: self.clone(),
                 });
             }
         }
@@ -117,74 +186,93 @@ impl Upstream {
 
     fn keep(&self, sender: SendRequest<RequestBody>) {
         let mut idle = self.idle.borrow_mut();
-        if !sender.is_closed() && idle.len() < self.settings.max_idle_per_thread {
+        let bound = self.directory.settings().max_idle_per_thread;
+        if !sender.is_closed() && !self.vanished.get() && idle.len() < bound {
             let since = self.clock.now().mono;
             idle.push(Idle { sender, since });
         }
     }
 
-    /// Closes what has been idle for too long. Called now and then.
-    pub fn prune(&self) {
+    /// Connections in use end with their answer, the others now.
+    fn vanish(&self) {
+        self.vanished.set(true);
+        self.idle.borrow_mut().clear();
+    }
+
+    fn prune(&self) {
         let now = self.clock.now().mono;
-        let bound = self.settings.idle_timeout.as_millis();
+        let bound = self.directory.settings().idle_timeout.as_millis();
         self.idle
             .borrow_mut()
             .retain(|entry| !entry.sender.is_closed() && u128::from(now.since(entry.since)) < bound);
     }
 
-    /// Connections that wait.
-    pub fn idle(&self) -> usize {
-        self.idle.borrow().len()
-    }
-
     /// Opens a new connection within the upstream's bound.
     pub async fn connect(self: &Rc<Self>) -> Result<Lease, UpstreamFailure> {
-        let opened = tokio::time::timeout(self.settings.connect_timeout, self.open()).await;
-        match opened {
-            Ok(Ok(sender)) => {
-                self.metrics.connects.inc(ConnectOutcome::Connected);
-                Ok(Lease {
-                    sender,
-                    upstream: self.clone(),
-                    reused: Cell::new(false),
-                })
+        let bound = self.directory.settings().connect_timeout;
+        let opened = tokio::time::timeout(bound, dial(&self.directory, &self.endpoint)).await;
+        let (outcome, failure, error) = match opened {
+            Ok(Ok(dialed)) => {
+                if let Some(kind) = dialed.handshake {
+                    let kind = match kind {
+                        HandshakeKind::Resumed => TlsHandshake::Resumed,
+                        HandshakeKind::Full | HandshakeKind::FullWithHelloRetryRequest => TlsHandshake::Full,
+                    };
+                    self.directory.metrics().tls_handshakes.inc(kind);
+                }
+                match self.greet(dialed.stream).await {
+                    Ok(sender) => {
+                        self.directory.metrics().connects.inc(ConnectOutcome::Connected);
+                        self.endpoint.connected();
+                        return Ok(Lease {
+                            sender,
+                            pool: self.clone(),
+                        });
+                    }
+                    Err(error) => (
+                        ConnectOutcome::Failed,
+                        UpstreamFailure::Unreachable,
+                        error.to_string(),
+                    ),
+                }
             }
-            Ok(Err(error)) => {
-                self.metrics.connects.inc(ConnectOutcome::Failed);
-                tracing::debug!(upstream = &*self.settings.name, %error, "connecting failed");
-                Err(UpstreamFailure::Unreachable)
-            }
-            Err(_) => {
-                self.metrics.connects.inc(ConnectOutcome::TimedOut);
-                Err(UpstreamFailure::ConnectTimeout)
-            }
-        }
-    }
-
-    async fn open(&self) -> io::Result<SendRequest<RequestBody>> {
-        let target = (self.settings.address.host(), self.settings.address.port());
-        let addresses: Vec<SocketAddr> = tokio::net::lookup_host(target)
-            .await?
-            .take(MAX_ADDRESSES)
-            .collect();
-        let mut failure = io::Error::from(io::ErrorKind::NotFound);
-        for address in addresses {
-            match TcpStream::connect(address).await {
-                Ok(stream) => return self.greet(stream).await,
-                Err(error) => failure = error,
-            }
-        }
+            Ok(Err(error @ DialError::Unreachable(_))) => (
+                ConnectOutcome::Failed,
+                UpstreamFailure::Unreachable,
+                error.to_string(),
+            ),
+            Ok(Err(error @ DialError::Tls(_))) => (
+                ConnectOutcome::TlsFailed,
+                UpstreamFailure::TlsFailed,
+                error.to_string(),
+            ),
+            Err(_) => (
+                ConnectOutcome::TimedOut,
+                UpstreamFailure::ConnectTimeout,
+                "not in time".to_owned(),
+            ),
+        };
+        self.directory.metrics().connects.inc(outcome);
+        self.tell(&error);
         Err(failure)
     }
 
-    async fn greet(&self, stream: TcpStream) -> io::Result<SendRequest<RequestBody>> {
-        stream.set_nodelay(true)?;
+    /// Once per row of failures: an app that is down is down for every request.
+    fn tell(&self, error: &str) {
+        let upstream = &*self.directory.settings().name;
+        let endpoint = self.endpoint.door();
+        match self.endpoint.failed() {
+            Change::First => tracing::warn!(upstream, %endpoint, error, "no connection to the upstream"),
+            Change::None => tracing::debug!(upstream, %endpoint, error, "no connection to the upstream"),
+        }
+    }
+
+    async fn greet(&self, stream: Stream) -> hyper::Result<SendRequest<RequestBody>> {
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(MAX_BUFFER)
             .handshake(TokioIo::new(stream))
-            .await
-            .map_err(io::Error::other)?;
-        let held = Held::in_gauge(&self.metrics.connections);
+            .await?;
+        let held = Held::in_gauge(&self.directory.metrics().connections);
         spawn_here(async move {
             // Ends when the upstream closes, when the exchange breaks, or when the pool lets go of it.
             if let Err(error) = connection.await {

@@ -23,8 +23,9 @@ use super::observe::{Observer, Record};
 use super::own_pages::OwnPages;
 use super::pool::Upstream;
 use super::screen::{Busy, Line, REFUSED_METHOD};
-use super::settings::{ListenerProfile, UpstreamSettings};
+use super::settings::ListenerProfile;
 use super::unread::{self, Unread};
+use super::upstream::Directory;
 use crate::domain::clock::{Clock, Now, Stopwatch};
 use crate::domain::net::PeerAddr;
 use crate::domain::reason::Reason;
@@ -45,7 +46,7 @@ pub struct EngineParts<D> {
     /// The gate.
     pub decide: Arc<D>,
     /// The apps behind us.
-    pub upstreams: Vec<UpstreamSettings>,
+    pub upstreams: Vec<Arc<Directory>>,
     /// Pages answered here.
     pub own_pages: OwnPages,
     /// The clock.
@@ -111,10 +112,7 @@ impl Wire {
 impl<D: Decide> Engine<D> {
     /// Builds the engine of the data thread that calls this.
     pub fn new(parts: &EngineParts<D>, deadlines: &Deadlines) -> Self {
-        let upstream = |settings: &UpstreamSettings| {
-            let metrics = parts.metrics.for_upstream(&settings.name);
-            Upstream::new(settings.clone(), metrics, parts.clock.clone())
-        };
+        let upstream = |directory: &Arc<Directory>| Upstream::new(directory.clone(), parts.clock.clone());
         let upstreams: Box<[_]> = parts.upstreams.iter().map(upstream).collect();
         let pruned: Vec<_> = upstreams.iter().map(Rc::downgrade).collect();
         spawn_here(async move {

@@ -2,6 +2,8 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex};
 
 use super::http::PATIENCE;
@@ -71,6 +73,49 @@ pub struct Upstream {
     log: Arc<Log>,
 }
 
+/// The same on a Unix socket.
+pub struct UnixUpstream {
+    log: Arc<Log>,
+}
+
+impl UnixUpstream {
+    /// Answers everything alike, at this path.
+    pub fn start(path: &Path, reply: Reply) -> Self {
+        let listener = UnixListener::bind(path).expect("a socket");
+        let log = Arc::new(Log::default());
+        let shared = Arc::clone(&log);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (shared, reply) = (Arc::clone(&shared), reply.clone());
+                std::thread::spawn(move || serve(stream, &shared, &|_: &Seen| reply.clone()));
+            }
+        });
+        Self { log }
+    }
+
+    /// Everything seen so far.
+    pub fn seen(&self) -> Vec<Seen> {
+        self.log.seen.lock().expect("not poisoned").clone()
+    }
+}
+
+/// A stream that can be read and written at once.
+trait Duplex: Read + Write + Sized {
+    fn twin(&self) -> std::io::Result<Self>;
+}
+
+impl Duplex for TcpStream {
+    fn twin(&self) -> std::io::Result<Self> {
+        self.try_clone()
+    }
+}
+
+impl Duplex for UnixStream {
+    fn twin(&self) -> std::io::Result<Self> {
+        self.try_clone()
+    }
+}
+
 impl Upstream {
     /// Answers everything alike.
     pub fn start(reply: Reply) -> Self {
@@ -125,8 +170,8 @@ impl Upstream {
     }
 }
 
-fn serve(stream: TcpStream, log: &Log, reply: &(dyn Fn(&Seen) -> Reply + Send + Sync)) {
-    let mut writer = stream.try_clone().expect("clones");
+fn serve<S: Duplex>(stream: S, log: &Log, reply: &(dyn Fn(&Seen) -> Reply + Send + Sync)) {
+    let mut writer = stream.twin().expect("clones");
     let mut reader = BufReader::new(stream);
     while let Some(head) = read_head(&mut reader) {
         let mut seen = Seen {
@@ -164,7 +209,7 @@ fn serve(stream: TcpStream, log: &Log, reply: &(dyn Fn(&Seen) -> Reply + Send + 
     }
 }
 
-fn read_head(reader: &mut BufReader<TcpStream>) -> Option<String> {
+fn read_head(reader: &mut impl BufRead) -> Option<String> {
     let mut head = Vec::new();
     loop {
         let before = head.len();
@@ -178,7 +223,7 @@ fn read_head(reader: &mut BufReader<TcpStream>) -> Option<String> {
     }
 }
 
-fn read_body(reader: &mut BufReader<TcpStream>, seen: &Seen) -> Option<Vec<u8>> {
+fn read_body(reader: &mut impl BufRead, seen: &Seen) -> Option<Vec<u8>> {
     if seen.header("transfer-encoding").is_some() {
         let mut body = Vec::new();
         loop {

@@ -2,11 +2,15 @@
 
 use std::net::SocketAddr;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use ipnet::IpNet;
+use rustls::pki_types::ServerName;
 
 use super::TextValue;
 use crate::domain::net::{InvalidNetwork, parse_network};
-use crate::edge::proxy::settings::UpstreamAddress;
+use crate::edge::proxy::upstream::tls::KeyPin;
+use crate::edge::proxy::upstream::{Security, UpstreamAddress};
 
 /// An IP address and a port to listen on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,17 +120,25 @@ impl TextValue for TrustedNetwork {
     }
 }
 
-/// Where an upstream is: `http://host:port`, nothing else.
+/// Where an upstream is: `http://host:port`, `https://host:port`, `unix:/path`, nothing else.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UpstreamUrl(pub UpstreamAddress);
 
 impl TextValue for UpstreamUrl {
     const FORMAT: &'static str = "upstream-url";
-    const EXPECTED: &'static str = "an address such as http://127.0.0.1:9000";
+    const EXPECTED: &'static str =
+        "an address such as http://127.0.0.1:9000, https://app.internal or unix:/run/app.sock";
 
     fn parse(text: &str) -> Result<Self, String> {
-        let Some(authority) = text.strip_prefix("http://") else {
-            return Err("begin with http://, which is the only scheme upstreams are spoken to in".to_owned());
+        if let Some(path) = text.strip_prefix("unix:") {
+            return UpstreamAddress::unix(path).map(Self).map_err(|_| {
+                "write unix: and the absolute path of the socket, at most 107 bytes long".to_owned()
+            });
+        }
+        let (security, authority) = match (text.strip_prefix("http://"), text.strip_prefix("https://")) {
+            (Some(authority), _) => (Security::Plain, authority),
+            (_, Some(authority)) => (Security::Tls, authority),
+            _ => return Err("begin with http://, https:// or unix:".to_owned()),
         };
         let authority = authority.strip_suffix('/').unwrap_or(authority);
         if authority.contains('@') {
@@ -135,27 +147,61 @@ impl TextValue for UpstreamUrl {
         if authority.contains(['/', '?', '#']) {
             return Err("remove everything after the port: paths are forwarded as they come".to_owned());
         }
-        let parsed: http::uri::Authority = authority
-            .parse()
-            .map_err(|_| "write a host name or an IP address and a port".to_owned())?;
+        let whole = "write a host name or an IP address and a port";
+        let parsed: http::uri::Authority = authority.parse().map_err(|_| whole.to_owned())?;
         if parsed.host().is_empty() || authority.ends_with(':') || parsed.port_u16() == Some(0) {
-            return Err("write a host name or an IP address and a port".to_owned());
+            return Err(whole.to_owned());
         }
-        UpstreamAddress::new(
-            &parsed.host().to_ascii_lowercase(),
-            parsed.port_u16().unwrap_or(80),
-        )
-        .map(Self)
-        .map_err(|_| "write a host name or an IP address and a port".to_owned())
+        let port = parsed.port_u16().unwrap_or(security.default_port());
+        UpstreamAddress::new(security, parsed.host(), port)
+            .map(Self)
+            .map_err(|_| whole.to_owned())
     }
 
     fn text(&self) -> String {
-        let (host, port) = (self.0.host(), self.0.port());
-        if host.contains(':') {
-            format!("http://[{host}]:{port}")
-        } else {
-            format!("http://{host}:{port}")
-        }
+        self.0.text()
+    }
+}
+
+/// The name that a certificate must be for. Never empty: nothing would be verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerNameText(pub ServerName<'static>);
+
+impl TextValue for ServerNameText {
+    const FORMAT: &'static str = "server-name";
+    const EXPECTED: &'static str = "the host name or IP address that the upstream's certificate is for";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        ServerName::try_from(text.to_owned())
+            .map(Self)
+            .map_err(|_| "write a name such as app.internal, or an IP address".to_owned())
+    }
+
+    fn text(&self) -> String {
+        self.0.to_str().into_owned()
+    }
+}
+
+/// SHA-256 of a public key, in Base64.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PinText(pub KeyPin);
+
+impl TextValue for PinText {
+    const FORMAT: &'static str = "key-pin";
+    const EXPECTED: &'static str = "the SHA-256 of a public key, as 44 letters of Base64";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let bytes = BASE64_STANDARD.decode(text).ok();
+        let digest = bytes.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
+        digest.map(|digest| Self(KeyPin(digest))).ok_or_else(|| {
+            "make one with: openssl x509 -in cert.pem -noout -pubkey | openssl pkey -pubin -outform DER | \
+             openssl dgst -sha256 -binary | base64"
+                .to_owned()
+        })
+    }
+
+    fn text(&self) -> String {
+        BASE64_STANDARD.encode(self.0.0)
     }
 }
 

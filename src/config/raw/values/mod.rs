@@ -17,7 +17,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::domain::secret::SecretText;
 
-pub use addresses::{Address, AdminAddress, FetchUrl, Network, StoreUrl, TrustedNetwork, UpstreamUrl};
+pub use addresses::{
+    Address, AdminAddress, FetchUrl, Network, PinText, ServerNameText, StoreUrl, TrustedNetwork, UpstreamUrl,
+};
 pub use names::{HeaderText, HostText, MethodText, Name, PathText, PrefixText, RoleText, ScopeText};
 
 /// A value that is written as one word.
@@ -89,6 +91,8 @@ text_values!(
     Network,
     TrustedNetwork,
     UpstreamUrl,
+    ServerNameText,
+    PinText,
     FetchUrl,
     Name,
     ScopeText,

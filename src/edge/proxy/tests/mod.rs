@@ -6,3 +6,4 @@ mod refusing;
 mod stalling;
 mod support;
 mod upstream_faults;
+mod upstream_names;

@@ -15,9 +15,9 @@ use crate::domain::dialect::Dialect;
 use crate::domain::net::{NetworkSet, PeerAddr};
 use crate::domain::reason::Reason;
 use crate::edge::proxy::OwnPages;
+use crate::edge::proxy::upstream::{Directory, Security, UpstreamAddress, UpstreamSettings};
 use crate::edge::proxy::{
-    Arrival, ConnectionSettings, Decide, Engine, EngineParts, ListenerProfile, Protocol, UpstreamAddress,
-    UpstreamSettings,
+    Arrival, ConnectionSettings, Decide, Engine, EngineParts, ListenerProfile, Protocol,
 };
 use crate::gate::verdict::testing::forwarding;
 use crate::gate::{Facts, Refusal, Scheme, Verdict};
@@ -74,6 +74,7 @@ impl Decide for Table {
 pub(super) struct World {
     pub(super) engine: Rc<Engine<Table>>,
     pub(super) upstream: TcpListener,
+    pub(super) directory: Arc<Directory>,
     pub(super) drain: Drain,
     pub(super) metrics: Arc<Metrics>,
     deadlines: Deadlines,
@@ -88,15 +89,16 @@ impl World {
     pub(super) async fn with(connection: ConnectionSettings, adapt: impl Fn(&mut UpstreamSettings)) -> Self {
         let upstream = TcpListener::bind("127.0.0.1:0").await.expect("bound");
         let port = upstream.local_addr().expect("address").port();
-        let address = UpstreamAddress::new("127.0.0.1", port).expect("address");
+        let address = UpstreamAddress::new(Security::Plain, "127.0.0.1", port).expect("address");
         let mut settings = UpstreamSettings::new("api", address);
         adapt(&mut settings);
         let drain = Drain::new(Readiness::new());
         let metrics = Arc::new(Metrics::new().expect("metrics"));
+        let directory = Directory::new(settings, &metrics).expect("an upstream");
         let parts = EngineParts {
             own_pages: OwnPages::default(),
             decide: Arc::new(Table),
-            upstreams: vec![settings],
+            upstreams: vec![Arc::clone(&directory)],
             clock: Clock::System,
             drain: drain.clone(),
             metrics: metrics.clone(),
@@ -114,6 +116,7 @@ impl World {
         Self {
             engine,
             upstream,
+            directory,
             drain,
             metrics,
             deadlines,
@@ -151,8 +154,13 @@ impl World {
 
     /// The next connection that the proxy opens to the upstream.
     pub(super) async fn accept(&self) -> Peer<TcpStream> {
-        Peer::new(patient(self.upstream.accept()).await.expect("accepted").0)
+        accept(&self.upstream).await
     }
+}
+
+/// The next connection to this listener.
+pub(super) async fn accept(listener: &TcpListener) -> Peer<TcpStream> {
+    Peer::new(patient(listener.accept()).await.expect("accepted").0)
 }
 
 /// One end of a connection, read in heads and bodies.
