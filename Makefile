@@ -1,9 +1,9 @@
 # What a newcomer needs: `make run`, `make test`. Everything else is for working on the code.
 
-.PHONY: help run test lint fmt bench compare soak setup
+.PHONY: help run test lint fmt bench compare soak fuzz-framing setup
 
 help: ## Show this list
-	@awk -F':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## Build and start the demo: an echo app behind the door, one token of each kind, curl lines
 	@scripts/setup.sh build
@@ -33,6 +33,10 @@ compare: ## Compare with HAProxy and nginx: CPU per request, side by side
 soak: ## 1 000 keep-alive clients for a minute: no error, no growth
 	@scripts/setup.sh build bench
 	benches/compare/keepalive.sh --idle 5000
+
+fuzz-framing: ## Compare readings of HTTP/1 by the screen, hyper, nginx and HAProxy (DOORWARD_FUZZ_CASES, DOORWARD_FUZZ_SEED)
+	@scripts/setup.sh build bench
+	DOORWARD_FUZZ_CASES=$${DOORWARD_FUZZ_CASES:-20000} cargo test --test it -- --nocapture framing::fuzz
 
 setup: ## Install what building and testing need (through apt, only what is missing)
 	@scripts/setup.sh build test

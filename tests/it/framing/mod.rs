@@ -7,12 +7,18 @@
 mod chunks;
 mod codings;
 mod fields;
+mod fuzz;
+mod generator;
 mod hosts;
 mod lengths;
+mod peers;
+mod readers;
 mod recorder;
+mod reference;
 mod row;
 mod sequences;
 mod targets;
+mod vectors;
 
 use std::collections::HashMap;
 use std::io;
@@ -40,6 +46,17 @@ const SPLIT: [&str; 9] = [
     "a good one, then a bad one, then a good one that nobody may see",
     "a refused body of known length is read past, and is no request",
 ];
+
+/// Everything is public, but `/closed/` is not.
+fn config(recorder: &Recorder) -> String {
+    format!(
+        "upstreams: {{ app: {{ url: \"http://{}\" }} }}\n\
+         routes:\n\
+         \x20 - {{ path: /closed/, upstream: app }}\n\
+         \x20 - {{ path: /, upstream: app, access: public }}\n",
+        recorder.address
+    )
+}
 
 fn rows() -> Vec<Row> {
     [
@@ -169,24 +186,19 @@ fn answered(client: &mut Client, expected: &str) -> io::Result<()> {
     }
 }
 
-/// Runs all jobs, some at a time, and returns what went wrong.
-fn run_all(jobs: &[Job<'_>], doorward: &Doorward) -> Vec<String> {
+/// Runs all jobs, some at a time, and returns what went wrong, each with its job.
+fn run_all<J: Sync>(jobs: &[J], run: impl Fn(&J) -> io::Result<()> + Sync) -> Vec<(&J, String)> {
     let (next, failures) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
                 while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let outcome = catch_unwind(AssertUnwindSafe(|| job.run(doorward)));
-                    let why = match outcome {
+                    let why = match catch_unwind(AssertUnwindSafe(|| run(job))) {
                         Ok(Ok(())) => continue,
                         Ok(Err(error)) => error.to_string(),
                         Err(_) => "panicked".to_owned(),
                     };
-                    let Job { row, mark, .. } = job;
-                    failures
-                        .lock()
-                        .expect("not poisoned")
-                        .push(format!("{} ({mark}): {why}", row.why));
+                    failures.lock().expect("not poisoned").push((job, why));
                 }
             });
         }
@@ -219,16 +231,15 @@ fn what_passes_has_one_reading_and_nothing_else_passes() {
     }
 
     let recorder = Recorder::start();
-    let doorward = Doorward::start(&format!(
-        "upstreams: {{ app: {{ url: \"http://{}\" }} }}\n\
-         routes:\n\
-         \x20 - {{ path: /closed/, upstream: app }}\n\
-         \x20 - {{ path: /, upstream: app, access: public }}\n",
-        recorder.address
-    ));
-    let mut failures = run_all(&jobs, &doorward);
+    let doorward = Doorward::start(&config(&recorder));
+    let mut failures: Vec<String> = run_all(&jobs, |job| job.run(&doorward))
+        .into_iter()
+        .map(|(job, why)| format!("{} ({}): {why}", job.row.why, job.mark))
+        .collect();
     doorward.kill();
-    let (requests, offences) = recorder.finish();
+    let (connections, offences) = recorder.finish();
+    let mut requests: Vec<_> = connections.into_iter().flat_map(|c| c.requests).collect();
+    requests.sort_by_key(|request| request.order);
     failures.extend(offences);
 
     let mut seen: HashMap<&str, Vec<&str>> = HashMap::new();

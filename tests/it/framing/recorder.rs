@@ -3,6 +3,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
 use crate::support::http::PATIENCE;
@@ -15,11 +16,21 @@ pub struct Recorded {
     pub target: String,
     /// Whether its body came to an end.
     pub complete: bool,
+    /// Its place among all requests of the recorder.
+    pub order: usize,
+}
+
+/// One connection as it was read.
+#[derive(Debug, Default)]
+pub struct Connection {
+    pub requests: Vec<Recorded>,
+    /// Every byte of its complete requests.
+    pub raw: Vec<u8>,
 }
 
 #[derive(Default)]
 struct Log {
-    requests: Vec<Recorded>,
+    connections: Vec<Connection>,
     /// What no sender may send, with the head it stood in.
     offences: Vec<String>,
     open: usize,
@@ -36,14 +47,16 @@ impl Recorder {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("an address");
         let log = Arc::new((Mutex::new(Log::default()), Condvar::new()));
-        let shared = Arc::clone(&log);
+        let (shared, order) = (Arc::clone(&log), Arc::new(AtomicUsize::new(0)));
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 shared.0.lock().expect("not poisoned").open += 1;
-                let shared = Arc::clone(&shared);
+                let (shared, order) = (Arc::clone(&shared), Arc::clone(&order));
                 std::thread::spawn(move || {
-                    let end = serve(stream, &shared.0);
+                    let mut connection = Connection::default();
+                    let end = serve(stream, &mut connection, &order);
                     let mut log = shared.0.lock().expect("not poisoned");
+                    log.connections.push(connection);
                     log.offences.extend(end.err());
                     log.open -= 1;
                     shared.1.notify_all();
@@ -53,18 +66,45 @@ impl Recorder {
         Self { address, log }
     }
 
-    /// All requests, once every connection has ended, and every offence.
-    pub fn finish(self) -> (Vec<Recorded>, Vec<String>) {
+    /// All connections, once every one has ended, and every offence.
+    pub fn finish(self) -> (Vec<Connection>, Vec<String>) {
         let (log, ended) = &*self.log;
         let log = log.lock().expect("not poisoned");
         let (mut log, timeout) = ended
             .wait_timeout_while(log, PATIENCE, |log| log.open > 0)
             .expect("not poisoned");
         assert!(!timeout.timed_out(), "{} connections stay open", log.open);
-        (
-            std::mem::take(&mut log.requests),
-            std::mem::take(&mut log.offences),
-        )
+        let Log {
+            connections,
+            offences,
+            ..
+        } = std::mem::take(&mut *log);
+        (connections, offences)
+    }
+}
+
+/// Keeps what is taken from it.
+struct Kept {
+    inner: BufReader<TcpStream>,
+    taken: Vec<u8>,
+}
+
+impl Read for Kept {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.fill_buf()?.read(into)?;
+        self.consume(read);
+        Ok(read)
+    }
+}
+
+impl BufRead for Kept {
+    fn fill_buf(&mut self) -> std::io::Result<&[u8]> {
+        self.inner.fill_buf()
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.taken.extend_from_slice(&self.inner.buffer()[..amount]);
+        self.inner.consume(amount);
     }
 }
 
@@ -74,12 +114,15 @@ enum Framing {
 }
 
 /// Reads requests until the connection ends. `Err` says what was wrong with the bytes.
-fn serve(stream: TcpStream, log: &Mutex<Log>) -> Result<(), String> {
+fn serve(stream: TcpStream, connection: &mut Connection, order: &AtomicUsize) -> Result<(), String> {
     let mut writer = stream.try_clone().expect("clones");
-    let mut reader = BufReader::new(stream);
+    let mut reader = Kept {
+        inner: BufReader::new(stream),
+        taken: Vec::new(),
+    };
     while let Some(head) = head(&mut reader)? {
         let (method, target, framing) = strict(&head).map_err(|why| format!("{why}: {head:?}"))?;
-        let body = body(&mut reader, framing)?;
+        let body = body(&mut reader, framing).map_err(|why| format!("{why}: {head:?}"))?;
         let complete = body.is_some();
         let body = String::from_utf8_lossy(&body.unwrap_or_default()).into_owned();
         let mut text = format!("{method} {target}");
@@ -93,12 +136,18 @@ fn serve(stream: TcpStream, log: &Mutex<Log>) -> Result<(), String> {
                 target.len()
             ),
         };
-        log.lock().expect("not poisoned").requests.push(Recorded {
+        let order = order.fetch_add(1, Ordering::Relaxed);
+        connection.requests.push(Recorded {
             text,
             target,
             complete,
+            order,
         });
-        if !complete || writer.write_all(answer.as_bytes()).is_err() {
+        if !complete {
+            break;
+        }
+        connection.raw.clone_from(&reader.taken);
+        if writer.write_all(answer.as_bytes()).is_err() {
             break;
         }
     }
