@@ -10,7 +10,7 @@ use super::principals::DeviceName;
 use super::{Accounts, KeyPurpose, Page};
 use crate::authn::presented::{Carrier, Presented};
 use crate::authn::verifier::{Blame, Inspection, Rejection, Verified};
-use crate::authn::{Verifier, kinds::jwt::MAX_LEEWAY};
+use crate::authn::{Toll, Verifier, kinds::jwt::MAX_LEEWAY};
 use crate::cluster::RevocationSink;
 use crate::domain::clock::UnixMillis;
 use crate::domain::identity::CredentialKind;
@@ -199,7 +199,11 @@ impl Accounts {
         match verifier.inspect(&presented, now) {
             Inspection::Refused(rejection) => Err(rejection),
             Inspection::Verified(verified) => Ok(*verified),
-            Inspection::LookUp { .. } => verifier.look_up(&presented.to_owned(), now).await,
+            Inspection::LookUp { .. } => {
+                verifier
+                    .look_up(&presented.to_owned(), &Toll::waived(), now)
+                    .await
+            }
         }
     }
 

@@ -13,6 +13,7 @@ pub mod presented;
 pub mod revocation;
 pub mod service;
 pub mod throttle;
+pub mod toll;
 pub mod verifier;
 
 #[cfg(test)]
@@ -21,7 +22,8 @@ pub mod testing;
 pub use material::{Authenticated, CredentialRules};
 pub use presented::{Carrier, Presented};
 pub use service::{Authn, AuthnSettings, Question, Recall};
-pub use verifier::{Inspection, Rejection, Verified, Verifier};
+pub use toll::Toll;
+pub use verifier::{Inspection, Price, Rejection, Verified, Verifier};
 
 /// A credential's own rule about transports, as its row says it.
 pub use crate::store::Transport;

@@ -8,12 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::cache::{CacheKey, CacheSettings, Known, VerdictCache};
-use super::flights::{Flights, Outcome, Part};
+use super::flights::{Flights, Landing, Outcome, Part};
 use super::material::{Authenticated, Material};
 use super::presented::{Presented, PresentedOwned};
 use super::revocation::{RevocationIndex, Standing, is_stateless};
 use super::throttle::{FailedCredentialThrottle, Leave, ThrottleSettings};
-use super::verifier::{Blame, Inspection, Rejection, Verifier};
+use super::toll::{Toll, TollGate};
+use super::verifier::{Blame, Inspection, Price, Rejection, Verifier};
 use crate::audit::UsageRecorder;
 use crate::cluster::FeedState;
 use crate::crypto::digest::CacheDigester;
@@ -62,7 +63,7 @@ pub struct Authn {
     digester: CacheDigester,
     generation: u32,
     cache: VerdictCache,
-    throttle: FailedCredentialThrottle,
+    throttle: Arc<FailedCredentialThrottle>,
     flights: Arc<Flights>,
     revocations: Arc<RevocationIndex>,
     feed: Arc<FeedState>,
@@ -87,6 +88,7 @@ pub enum Recall {
 pub struct Question {
     key: CacheKey,
     public_id: Option<u64>,
+    standing: Acquaintance,
 }
 
 /// Whether this very credential was good before: then its owner need not pass the throttle.
@@ -94,6 +96,18 @@ pub struct Question {
 enum Acquaintance {
     Stranger,
     WasGood,
+}
+
+/// Who began the look-up that a request waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Leader {
+    ThisRequest,
+    Another,
+}
+
+/// Whether a rejection speaks of the one who began the look-up, and not of the credential.
+fn is_about_who_asked(rejection: &Rejection) -> bool {
+    matches!(rejection.reason, Reason::TooManyFailures | Reason::Overloaded)
 }
 
 impl Authn {
@@ -119,7 +133,7 @@ impl Authn {
             digester,
             generation,
             cache: VerdictCache::new(settings.cache),
-            throttle: FailedCredentialThrottle::new(settings.throttle),
+            throttle: Arc::new(FailedCredentialThrottle::new(settings.throttle)),
             flights: Flights::new(settings.max_flights),
             revocations,
             feed,
@@ -179,18 +193,46 @@ impl Authn {
             Known::Nothing => {}
         }
         self.metrics.cache_misses.inc();
-        let public_id = match verifier.inspect(presented, now) {
+        let (public_id, price) = match verifier.inspect(presented, now) {
             Inspection::Refused(rejection) => return Recall::Decided(Err(rejection)),
-            Inspection::LookUp { public_id } => public_id,
+            Inspection::LookUp { public_id, price } => (public_id, price),
             Inspection::Verified(_) => return Recall::Decided(Err(Rejection::ours(Reason::InternalError))),
         };
-        if standing == Acquaintance::Stranger
-            && let Leave::Refused { by, retry_after_secs } = self.throttle.leave(from, public_id, now.mono)
-        {
-            self.metrics.throttle_refused.inc(by);
-            return Recall::Decided(Err(Rejection::throttled(retry_after_secs)));
+        let question = Question {
+            key,
+            public_id,
+            standing,
+        };
+        match self.leave(&question, price, from, now) {
+            Ok(()) => Recall::Ask(question),
+            Err(throttled) => Recall::Decided(Err(throttled)),
         }
-        Recall::Ask(Question { key, public_id })
+    }
+
+    /// Whether the throttle lets a look-up begin. One that always pays a slow hash is refused here already,
+    /// without a task; others ask when they come to pay one.
+    fn leave(&self, question: &Question, price: Price, from: ClientIp, now: Now) -> Result<(), Rejection> {
+        let Some(gate) = self.toll_gate(question, from) else {
+            return Ok(());
+        };
+        if let Leave::Refused { by, retry_after_secs } = self.throttle.leave_to_look_up(from, now.mono) {
+            self.metrics.throttle_refused.inc(by);
+            return Err(Rejection::throttled(retry_after_secs));
+        }
+        match price {
+            Price::Cheap => Ok(()),
+            Price::SlowHash => gate.leave(now),
+        }
+    }
+
+    /// Who is asked before a slow hash is paid: nobody for an acquaintance.
+    fn toll_gate(&self, question: &Question, from: ClientIp) -> Option<TollGate> {
+        (question.standing == Acquaintance::Stranger).then(|| TollGate {
+            throttle: Arc::clone(&self.throttle),
+            metrics: Arc::clone(&self.metrics),
+            from,
+            public_id: question.public_id,
+        })
     }
 
     /// Looks a credential up, together with everyone who asks the same, within the deadline.
@@ -217,20 +259,12 @@ impl Authn {
         now: Now,
     ) -> Result<Authenticated, Rejection> {
         for _ in 0..MAX_LOOK_UPS {
-            let mut flight = match self.flights.join(question.key) {
+            let (mut flight, leader) = match self.flights.join(question.key) {
                 Part::Full => return Err(Rejection::ours(Reason::Overloaded)),
-                Part::Wait(flight) => flight,
+                Part::Wait(flight) => (flight, Leader::Another),
                 Part::Lead(flight, landing) => {
-                    let (this, presented) = (Arc::clone(self), presented.clone());
-                    let (key, public_id) = (question.key, question.public_id);
-                    self.tasks.spawn("look-up", async move {
-                        let outcome = this.verify(key, &presented).await;
-                        if let Err(rejection) = &outcome {
-                            this.count_failure(rejection, from, public_id);
-                        }
-                        landing.land(outcome);
-                    });
-                    flight
+                    self.begin(&question, presented.clone(), from, landing);
+                    (flight, Leader::ThisRequest)
                 }
             };
             let waited =
@@ -243,6 +277,9 @@ impl Authn {
             };
             let material = match outcome {
                 Some(Ok(material)) => material,
+                Some(Err(rejection)) if leader == Leader::Another && is_about_who_asked(&rejection) => {
+                    continue;
+                }
                 Some(Err(rejection)) => return Err(rejection),
                 None => return Err(Rejection::ours(Reason::InternalError)),
             };
@@ -253,24 +290,45 @@ impl Authn {
                 return answer;
             }
         }
-        tracing::warn!("revocations kept coming while a credential was looked up");
+        tracing::warn!("revocations or refusals of others kept coming while a credential was looked up");
         Err(Rejection::ours(Reason::CannotDecide))
     }
 
-    /// Counts a look-up that ended badly. One that met the full queue of slow hashes counts for its address
-    /// as well: guesses that overload the queue would never be counted otherwise, and keep it full for ever.
-    /// It says nothing about the public id, whose owner may be waiting in that queue.
-    fn count_failure(&self, rejection: &Rejection, from: ClientIp, public_id: Option<u64>) {
-        let counted_id = match (rejection.blame, rejection.reason) {
-            (Blame::Caller, _) => public_id,
-            (Blame::Ours, Reason::Overloaded) => None,
-            (Blame::Ours, _) => return,
-        };
-        self.throttle.failed(from, counted_id, self.clock.now().mono);
+    /// Begins a look-up, as a task of its own.
+    fn begin(
+        self: &Arc<Self>,
+        question: &Question,
+        presented: PresentedOwned,
+        from: ClientIp,
+        landing: Landing,
+    ) {
+        let this = Arc::clone(self);
+        let (key, public_id) = (question.key, question.public_id);
+        let toll = Toll::of(from, self.toll_gate(question, from));
+        self.tasks.spawn("look-up", async move {
+            let outcome = this.verify(key, &presented, &toll).await;
+            if let Err(rejection) = &outcome {
+                this.count_failure(rejection, &toll, from, public_id);
+            }
+            landing.land(outcome);
+        });
+    }
+
+    /// Counts a look-up that ended badly: by what it cost, and not when it ended by a fault of ours. One that
+    /// found no place among the slow hashes is not counted: it cost nothing, and clients that all come back
+    /// at once after an outage are not to be shut out for it.
+    fn count_failure(&self, rejection: &Rejection, toll: &Toll, from: ClientIp, public_id: Option<u64>) {
+        let now = self.clock.now().mono;
+        if rejection.blame == Blame::Caller || rejection.reason == Reason::TooManyFailures {
+            self.throttle.look_up_failed(from, now);
+        }
+        if toll.was_paid() {
+            self.throttle.hash_failed(from, public_id, now);
+        }
     }
 
     /// One verification, on the control runtime, with its verdict remembered.
-    async fn verify(&self, key: CacheKey, presented: &PresentedOwned) -> Outcome {
+    async fn verify(&self, key: CacheKey, presented: &PresentedOwned, toll: &Toll) -> Outcome {
         let now = self.clock.now();
         let creations = self.cache.creations();
         // Before the store is read: whatever is revoked from here on is newer than the verdict.
@@ -278,7 +336,7 @@ impl Authn {
         let Some(verifier) = self.verifier(presented.kind) else {
             return Err(Rejection::caller(Reason::KindNotAccepted));
         };
-        let verdict = match verifier.look_up(presented, now).await {
+        let verdict = match verifier.look_up(presented, toll, now).await {
             Ok(verified) => match self.revocations.standing_of_fresh(&verified.identity) {
                 Standing::Good(_) => Ok(verified),
                 Standing::Revoked | Standing::Void => Err(Rejection::caller(Reason::CredentialRevoked)),

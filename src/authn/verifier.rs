@@ -8,6 +8,7 @@ use async_trait::async_trait;
 
 use super::material::CredentialRules;
 use super::presented::{Presented, PresentedOwned};
+use super::toll::Toll;
 use crate::domain::clock::Now;
 use crate::domain::identity::{CredentialKind, Identity};
 use crate::domain::reason::Reason;
@@ -80,9 +81,20 @@ pub enum Inspection {
     Verified(Box<Verified>),
     /// Well formed; `look_up` must decide, and its verdict may be cached.
     LookUp {
-        /// The public part (prefix, user name, `kid`), by which the throttle also counts failures.
+        /// The public part (prefix, user name), by which the throttle also counts slow hashes that failed.
         public_id: Option<u64>,
+        /// What the look-up will cost at least.
+        price: Price,
     },
+}
+
+/// What a look-up costs at least.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Price {
+    /// A read of the store or the check of a signature.
+    Cheap,
+    /// A slow hash, whoever asks.
+    SlowHash,
 }
 
 /// One credential kind's verification.
@@ -100,6 +112,8 @@ pub trait Verifier: Send + Sync {
         true
     }
 
-    /// Decides with the store, a slow hash or a signature; runs off the data threads.
-    async fn look_up(&self, presented: &PresentedOwned, now: Now) -> Result<Verified, Rejection>;
+    /// Decides with the store, a slow hash or a signature; runs off the data threads. Slow hashes are paid
+    /// through the toll, and nowhere else.
+    async fn look_up(&self, presented: &PresentedOwned, toll: &Toll, now: Now)
+    -> Result<Verified, Rejection>;
 }

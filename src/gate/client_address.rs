@@ -7,14 +7,20 @@
 //! source, or a client could fill the one that a proxy leaves alone. Both are rewritten on the way on.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use http::HeaderName;
 
 use super::facts::{Facts, Scheme};
+use crate::domain::clock::MonoMillis;
 use crate::domain::net::ClientIp;
 
 /// Hops looked at before giving up: more proxies in a row than anyone runs.
 const MAX_HOPS: usize = 32;
+
+/// How often the log says that a proxy is not listed.
+const SAID_EVERY: Duration = Duration::from_secs(60);
 
 pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -46,6 +52,50 @@ pub fn effective_client(facts: &Facts<'_>) -> EffectiveClient {
 /// Whether what the socket peer says about others is believed.
 pub fn is_trusted_peer(facts: &Facts<'_>) -> bool {
     !facts.trusted_proxies.is_empty() && facts.trusted_proxies.contains(facts.peer.ip())
+}
+
+/// Says now and then that a proxy nobody listed stands in front: its clients then have one address, and
+/// share every rule, throttle and limit that goes by address.
+#[derive(Debug, Default)]
+pub(super) struct UnlistedProxies {
+    silent_until: AtomicU64,
+}
+
+impl UnlistedProxies {
+    /// Says so in the log when this request came through one, at most once in `SAID_EVERY`.
+    pub(super) fn notice(&self, facts: &Facts<'_>, now: MonoMillis) {
+        if !facts.headers.contains_key(&X_FORWARDED_FOR) || is_trusted_peer(facts) {
+            return;
+        }
+        if self.claim(now) == Said::Now {
+            tracing::warn!(
+                address = %facts.peer.ip(),
+                remedy = "if this is a proxy of yours, list it under trusted_proxies of the listener",
+                "a peer that is not listed sends X-Forwarded-For, which is not believed: all who come through it \
+                 count as one client"
+            );
+        }
+    }
+
+    /// One of many threads may speak.
+    fn claim(&self, now: MonoMillis) -> Said {
+        let silent_until = self.silent_until.load(Ordering::Relaxed);
+        if now.0 < silent_until {
+            return Said::Lately;
+        }
+        let next = now.plus(SAID_EVERY).0;
+        let claimed =
+            self.silent_until
+                .compare_exchange(silent_until, next, Ordering::Relaxed, Ordering::Relaxed);
+        claimed.map_or(Said::Lately, |_| Said::Now)
+    }
+}
+
+/// Whether a warning is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Said {
+    Now,
+    Lately,
 }
 
 /// The right-most untrusted hop; the left-most hop when all are trusted; `None` when there is none or
@@ -242,6 +292,20 @@ mod tests {
                 expected,
                 "{proto:?}: {why}"
             );
+        }
+    }
+
+    #[test]
+    fn an_unlisted_proxy_is_spoken_of_once_a_minute() {
+        let unlisted = UnlistedProxies::default();
+        for (at_ms, expected) in [
+            (0, Said::Now),
+            (1, Said::Lately),
+            (59_999, Said::Lately),
+            (60_000, Said::Now),
+            (60_001, Said::Lately),
+        ] {
+            assert_eq!(unlisted.claim(MonoMillis(at_ms)), expected, "{at_ms}");
         }
     }
 

@@ -17,7 +17,9 @@ use http::header::{FORWARDED, VIA};
 use http::{HeaderMap, HeaderValue};
 
 use super::assertion::AssertionSigner;
-use super::client_address::{EffectiveClient, X_FORWARDED_FOR, effective_client, is_trusted_peer};
+use super::client_address::{
+    EffectiveClient, UnlistedProxies, X_FORWARDED_FOR, effective_client, is_trusted_peer,
+};
 use super::dialect::choose;
 use super::facts::{Facts, Scheme};
 use super::path::{self, NormalizedPath};
@@ -57,6 +59,7 @@ pub struct Gate {
     request_ids: RequestIds,
     metrics: Arc<Metrics>,
     no_route: Arc<str>,
+    unlisted_proxies: UnlistedProxies,
 }
 
 /// Why a request stops, and what was known by then.
@@ -99,6 +102,7 @@ impl Gate {
             request_ids,
             metrics,
             no_route: Arc::from("-"),
+            unlisted_proxies: UnlistedProxies::default(),
         }
     }
 
@@ -118,6 +122,7 @@ impl Gate {
 
     async fn decide_unmeasured(&self, facts: &Facts<'_>, request_id: HeaderValue, now: Now) -> Verdict {
         let client = effective_client(facts);
+        self.unlisted_proxies.notice(facts, now.mono);
         let path = match path::normalize(facts.path) {
             Ok(path) => path,
             Err(reason) => {

@@ -68,10 +68,12 @@ labels! {
 
     /// By what the failed-credential throttle recognized the one it refused.
     ThrottledBy {
-        /// The client's address (IPv6 by /64).
+        /// The client's address (IPv6 by /64), by slow hashes that failed.
         Address = "address",
-        /// The public part of the credential.
+        /// The public part of the credential, by slow hashes that failed.
         PublicId = "public_id",
+        /// The client's address, by a flood of look-ups that failed.
+        LookUps = "look_ups",
     }
 
     /// Why a store call failed, by whose fault.

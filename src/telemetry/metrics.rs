@@ -74,7 +74,7 @@ pub struct Metrics {
     pub slow_hash_running: IntGauge,
     /// Slow hashes waiting for a worker.
     pub slow_hash_queued: IntGauge,
-    /// Slow hashes refused because the queue was full.
+    /// Slow hashes refused because the queue, or the address's share of it, was full.
     pub slow_hash_refused: IntCounter,
     /// Tries refused by the failed-credential throttle.
     pub throttle_refused: CounterBy<ThrottledBy>,
@@ -188,7 +188,7 @@ impl Metrics {
             slow_hash_queued: d.gauge("slow_hash_queued", "Slow hashes waiting for a worker.")?,
             slow_hash_refused: d.counter(
                 "slow_hash_refused_total",
-                "Slow hashes refused because the queue was full.",
+                "Slow hashes refused because the queue, or the address's share of it, was full.",
             )?,
             throttle_refused: CounterBy::build(|by| throttled.with_label_values(&[by])),
             revocation_lag: d.histogram(

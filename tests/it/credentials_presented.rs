@@ -7,7 +7,8 @@ use crate::support::fixtures::{bearer, config, issue, jwt, jwt_with};
 use crate::support::{Answer, Doorward, Reply, Upstream, http};
 
 /// Bounds of the throttle so high that it is not what refuses.
-const UNTHROTTLED: &str = "throttle: { failures_per_address: 1000000, failures_per_id: 1000000 }\n";
+const UNTHROTTLED: &str =
+    "throttle: { failures_per_address: 1000000, failures_per_id: 1000000, lookups_per_address: 1000000 }\n";
 
 const ROUTES: [&str; 5] = [
     "{ path: /jwt/, upstream: api, accept: [jwt] }",

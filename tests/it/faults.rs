@@ -15,7 +15,7 @@ use crate::support::{Doorward, Issued, Reply, Upstream};
 fn config(upstream: &str) -> String {
     format!(
         "upstreams: {{ api: {{ url: \"http://{upstream}\", timeouts: {{ connect: 2s, response: 300ms }} }} }}\n\
-         throttle: {{ failures_per_address: 1000000, failures_per_id: 1000000 }}\n\
+         throttle: {{ failures_per_address: 1000000, failures_per_id: 1000000, lookups_per_address: 1000000 }}\n\
          credentials: {{ api_token: {{ digest: keyed, bcrypt_cost: 4 }} }}\n\
          routes: [{{ path: /open/, access: public, upstream: api }}, {{ path: /, upstream: api }}]\n"
     )

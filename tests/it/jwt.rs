@@ -23,7 +23,7 @@ fn start(upstream: &Upstream, issuers: &[String]) -> Doorward {
 fn start_in(folder: Arc<TempDir>, upstream: &Upstream, issuers: &[String]) -> Doorward {
     let config = format!(
         "upstreams: {{ api: {{ url: \"http://{}\" }} }}\n\
-         throttle: {{ failures_per_address: 100000, failures_per_id: 100000 }}\n\
+         throttle: {{ failures_per_address: 100000, failures_per_id: 100000, lookups_per_address: 100000 }}\n\
          cache: {{ negative_ttl: 1ms }}\n\
          credentials: {{ jwt: {{ issuers: [{}] }} }}\n\
          routes: [{{ path: /, upstream: api }}]\n",

@@ -11,7 +11,7 @@ use crate::support::{Client, Doorward, Issued, Reply, Upstream};
 fn config(upstream: &Upstream) -> String {
     format!(
         "upstreams: {{ api: {{ url: \"http://{}\" }} }}\n\
-         throttle: {{ failures_per_address: 100000, failures_per_id: 100000 }}\n\
+         throttle: {{ failures_per_address: 100000, failures_per_id: 100000, lookups_per_address: 100000 }}\n\
          credentials:\n\
          \x20 api_token: {{ bcrypt_cost: 4 }}\n\
          \x20 basic: {{ bcrypt_cost: 4 }}\n\

@@ -15,7 +15,7 @@ use crate::support::{Answer, Client, Doorward, Issued, Reply, Upstream};
 fn config(upstream: &Upstream, more: &str) -> String {
     format!(
         "upstreams: {{ api: {{ url: \"http://{}\" }} }}\n\
-         throttle: {{ failures_per_address: 1000000, failures_per_id: 1000000 }}\n\
+         throttle: {{ failures_per_address: 1000000, failures_per_id: 1000000, lookups_per_address: 1000000 }}\n\
          credentials:\n\
          \x20 api_token: {{ digest: keyed, bcrypt_cost: 4 }}\n\
          \x20 basic: {{ bcrypt_cost: 4 }}\n\

@@ -16,7 +16,6 @@ use crate::domain::net::NetworkSet;
 use crate::domain::reason::Reason;
 use crate::domain::scope::{MethodClass, Permission, Role, ScopeSet};
 use crate::domain::secret::SecretText;
-use crate::runtime::slow_pool::SlowPoolError;
 use crate::store::{
     CredentialContext, CredentialRecord, Credentials, Enabled, KeyedDigest, PrincipalRecord, StoreError,
     Transport,
@@ -110,14 +109,6 @@ pub(super) fn public_id_hash(public_id: &str) -> u64 {
 pub(super) fn store_failed(kind: CredentialKind, error: &StoreError) -> Rejection {
     tracing::warn!(kind = kind.as_str(), %error, "the store did not answer a credential look-up");
     Rejection::ours(Reason::CannotDecide)
-}
-
-/// A pool that is full, or a job that ended without a verdict, is our fault.
-pub(super) fn pool_failed(error: SlowPoolError) -> Rejection {
-    Rejection::ours(match error {
-        SlowPoolError::Overloaded => Reason::Overloaded,
-        SlowPoolError::Ended => Reason::CannotDecide,
-    })
 }
 
 /// Writes a row's keyed digest under the current lookup key, so that the next look-up is a fast one. When it

@@ -18,16 +18,19 @@ use crate::authn::verifier::Verified;
 use crate::cluster::RevocationSink;
 use crate::domain::clock::{ManualClock, UnixMillis};
 use crate::domain::ids::CredentialId;
+use crate::runtime::slow_pool::{SlowPool, SlowPoolLimits};
 use crate::store::{NewRevocation, RevocationRecord, RevocationTarget, Usage, UsageDelta, UsageRecord};
 
 /// A verifier whose look-ups can be held and counted. `good…` is good, `panic` panics, anything else
-/// is unknown.
+/// is unknown. `slow…` and `good slow…` pay a slow hash on the way.
 struct Desk {
     kind: CredentialKind,
     asked: AtomicUsize,
     begun: Notify,
     gate: Semaphore,
     revoked: AtomicUsize,
+    pool: SlowPool,
+    price: Price,
 }
 
 impl Desk {
@@ -38,7 +41,10 @@ impl Desk {
     }
 
     fn closed(kind: CredentialKind) -> Arc<Self> {
+        let limits = SlowPoolLimits { workers: 1, queue: 3 };
         Arc::new(Self {
+            pool: SlowPool::new(tokio::runtime::Handle::current(), limits),
+            price: Price::Cheap,
             kind,
             asked: AtomicUsize::new(0),
             begun: Notify::new(),
@@ -73,16 +79,28 @@ impl Verifier for Arc<Desk> {
         match presented.credential {
             b"malformed" => Inspection::Refused(Rejection::caller(Reason::CredentialMalformed)),
             _ if !self.cached() => Inspection::Verified(Box::new(self.verified())),
-            _ => Inspection::LookUp { public_id: None },
+            _ => Inspection::LookUp {
+                public_id: Some(7),
+                price: self.price,
+            },
         }
     }
 
-    async fn look_up(&self, presented: &PresentedOwned, _: Now) -> Result<Verified, Rejection> {
+    async fn look_up(
+        &self,
+        presented: &PresentedOwned,
+        toll: &Toll,
+        now: Now,
+    ) -> Result<Verified, Rejection> {
         self.asked.fetch_add(1, Ordering::SeqCst);
         let row_was_good = self.revoked.load(Ordering::SeqCst) == 0;
         self.begun.notify_one();
         self.gate.acquire().await.expect("never closed").forget();
-        match presented.credential.expose() {
+        let credential = presented.credential.expose();
+        if credential.starts_with(b"slow") || credential.starts_with(b"good slow") {
+            toll.pay(&self.pool, now, || ()).await?;
+        }
+        match credential {
             b"panic" => panic!("on purpose"),
             c if c.starts_with(b"good") && row_was_good => Ok(self.verified()),
             c if c.starts_with(b"good") => Err(Rejection::caller(Reason::CredentialRevoked)),
@@ -327,9 +345,12 @@ async fn a_cached_verdict_expires_with_its_credential() {
             CredentialKind::DeviceToken
         }
         fn inspect(&self, _: &Presented<'_>, _: Now) -> Inspection {
-            Inspection::LookUp { public_id: None }
+            Inspection::LookUp {
+                public_id: None,
+                price: Price::Cheap,
+            }
         }
-        async fn look_up(&self, _: &PresentedOwned, now: Now) -> Result<Verified, Rejection> {
+        async fn look_up(&self, _: &PresentedOwned, _: &Toll, now: Now) -> Result<Verified, Rejection> {
             let mut identity = identity(CredentialKind::DeviceToken, "c1", "p1", None);
             identity.expires_at = Some(now.wall.plus(Duration::from_secs(10)));
             Ok(Verified {
@@ -347,71 +368,155 @@ async fn a_cached_verdict_expires_with_its_credential() {
     assert_eq!(r.ask("good", HERE).await, Err(Reason::CredentialExpired));
 }
 
+fn throttled(throttle: ThrottleSettings, desk: Arc<Desk>) -> Room {
+    let settings = AuthnSettings {
+        throttle,
+        ..AuthnSettings::default()
+    };
+    room(desk, settings)
+}
+
 #[tokio::test]
 async fn the_throttle_stops_strangers_but_never_who_was_good_before() {
     let throttle = ThrottleSettings {
         per_address: 3,
         ..ThrottleSettings::default()
     };
-    let r = room(
-        Desk::open(CredentialKind::DeviceToken),
-        AuthnSettings {
-            throttle,
-            ..AuthnSettings::default()
-        },
-    );
-    assert_eq!(r.ask("good", HERE).await, Ok(()));
+    let r = throttled(throttle, Desk::open(CredentialKind::DeviceToken));
+    assert_eq!(r.ask("good slow", HERE).await, Ok(()));
     for i in 0..3 {
+        assert_eq!(
+            r.ask(&format!("slow{i}"), HERE).await,
+            Err(Reason::CredentialInvalid)
+        );
+    }
+    assert_eq!(r.ask("slow9", HERE).await, Err(Reason::TooManyFailures));
+    assert_eq!(
+        r.ask("good slow new", HERE).await,
+        Err(Reason::TooManyFailures),
+        "no slow hash is paid to find out"
+    );
+    assert_eq!(
+        r.ask("slow9", "192.0.2.2").await,
+        Err(Reason::CredentialInvalid),
+        "another address is free"
+    );
+    assert_eq!(
+        r.ask("good new", HERE).await,
+        Ok(()),
+        "a new one that costs no slow hash"
+    );
+    assert_eq!(r.ask("good slow", HERE).await, Ok(()), "cached");
+    r.revoke_nothing();
+    assert_eq!(
+        r.ask("good slow", HERE).await,
+        Ok(()),
+        "looked up again, past the throttle"
+    );
+    r.clock.advance(Duration::from_secs(61));
+    assert_eq!(r.ask("good slow new", HERE).await, Ok(()), "the window is over");
+}
+
+#[tokio::test]
+async fn whoever_knows_a_public_id_cannot_lock_out_its_owner_without_slow_hashes() {
+    let throttle = ThrottleSettings {
+        per_public_id: 2,
+        ..ThrottleSettings::default()
+    };
+    let r = throttled(throttle, Desk::open(CredentialKind::ApiToken));
+    for i in 0..10 {
         assert_eq!(
             r.ask(&format!("bad{i}"), HERE).await,
             Err(Reason::CredentialInvalid)
         );
     }
-    let asked = r.desk.asked();
-    assert_eq!(r.ask("bad9", HERE).await, Err(Reason::TooManyFailures));
-    assert_eq!(r.desk.asked(), asked, "refused without a look-up");
+    assert_eq!(r.ask("good", "192.0.2.2").await, Ok(()));
+    for i in 0..2 {
+        let guess = r.ask(&format!("slow{i}"), HERE).await;
+        assert_eq!(guess, Err(Reason::CredentialInvalid));
+    }
     assert_eq!(
-        r.ask("bad9", "192.0.2.2").await,
-        Err(Reason::CredentialInvalid),
-        "another address is free"
+        r.ask("slow9", "192.0.2.3").await,
+        Err(Reason::TooManyFailures),
+        "slow guesses are counted wherever they come from"
     );
-    assert_eq!(r.ask("good", HERE).await, Ok(()), "cached");
-    r.revoke_nothing();
-    assert_eq!(
-        r.ask("good", HERE).await,
-        Ok(()),
-        "looked up again, past the throttle"
-    );
-    assert_eq!(r.desk.asked(), asked + 2);
+    assert_eq!(r.ask("good new", "192.0.2.2").await, Ok(()));
 }
 
 #[tokio::test]
-async fn guesses_that_overload_the_slow_hashes_count_against_their_address() {
+async fn a_flood_of_failing_look_ups_is_refused_without_looking() {
     let throttle = ThrottleSettings {
-        per_address: 2,
+        look_ups_per_address: 5,
         ..ThrottleSettings::default()
     };
-    let r = room(
-        Desk::open(CredentialKind::DeviceToken),
-        AuthnSettings {
-            throttle,
-            ..AuthnSettings::default()
-        },
-    );
-    for guess in ["guess 1", "guess 2"] {
-        assert_eq!(r.ask(guess, HERE).await, Err(Reason::Overloaded));
+    let r = throttled(throttle, Desk::open(CredentialKind::DeviceToken));
+    assert_eq!(r.ask("good", HERE).await, Ok(()));
+    for i in 0..5 {
+        let failed = r.ask(&format!("bad{i}"), HERE).await;
+        assert_eq!(failed, Err(Reason::CredentialInvalid));
     }
-    assert_eq!(r.ask("guess 3", HERE).await, Err(Reason::TooManyFailures));
-    assert_eq!(r.desk.asked(), 2);
-    assert_eq!(r.ask("good", "192.0.2.2").await, Ok(()), "others are let in");
-    for _ in 0..3 {
-        let down = r.ask("store is down", "192.0.2.3").await;
-        assert_eq!(
-            down,
-            Err(Reason::CannotDecide),
-            "a fault that nobody can cause is not counted"
-        );
+    let asked = r.desk.asked();
+    assert_eq!(r.ask("bad9", HERE).await, Err(Reason::TooManyFailures));
+    assert_eq!(r.desk.asked(), asked, "refused without a look-up");
+    assert_eq!(r.ask("good", HERE).await, Ok(()), "cached");
+    assert_eq!(r.ask("good new", "192.0.2.2").await, Ok(()), "another address");
+}
+
+#[tokio::test]
+async fn a_kind_that_always_pays_is_refused_before_a_look_up_begins() {
+    let throttle = ThrottleSettings {
+        per_address: 1,
+        ..ThrottleSettings::default()
+    };
+    let mut desk = Desk::open(CredentialKind::Basic);
+    Arc::get_mut(&mut desk).expect("not shared yet").price = Price::SlowHash;
+    let r = throttled(throttle, desk);
+    assert_eq!(r.ask("slow1", HERE).await, Err(Reason::CredentialInvalid));
+    assert_eq!(r.ask("slow2", HERE).await, Err(Reason::TooManyFailures));
+    assert_eq!(r.desk.asked(), 1);
+}
+
+#[tokio::test]
+async fn only_what_was_paid_and_did_not_fit_counts_as_a_failed_slow_hash() {
+    let throttle = ThrottleSettings {
+        per_address: 1,
+        ..ThrottleSettings::default()
+    };
+    let r = throttled(throttle, Desk::open(CredentialKind::DeviceToken));
+    for i in 0..3 {
+        let full = r.ask(&format!("guess {i}"), HERE).await;
+        assert_eq!(full, Err(Reason::Overloaded), "a full pool is nobody's failure");
+        assert_eq!(r.ask("store is down", HERE).await, Err(Reason::CannotDecide));
     }
+    assert_eq!(r.ask("good slow", HERE).await, Ok(()), "nor is a good one");
+    assert_eq!(r.ask("slow", HERE).await, Err(Reason::CredentialInvalid));
+    assert_eq!(r.ask("slow again", HERE).await, Err(Reason::TooManyFailures));
+}
+
+#[tokio::test]
+async fn a_bad_neighbors_refusal_is_not_handed_to_who_waits_from_elsewhere() {
+    let throttle = ThrottleSettings {
+        per_address: 1,
+        ..ThrottleSettings::default()
+    };
+    let desk = Desk::closed(CredentialKind::DeviceToken);
+    desk.gate.add_permits(1);
+    let r = Arc::new(throttled(throttle, desk));
+    assert_eq!(r.ask("slow", HERE).await, Err(Reason::CredentialInvalid));
+    r.desk.begun.notified().await;
+    let ask = |from: &'static str| {
+        let r = Arc::clone(&r);
+        tokio::task::spawn(async move { r.ask("good slow", from).await })
+    };
+    let throttled = ask(HERE);
+    r.desk.begun.notified().await;
+    let elsewhere = ask("192.0.2.2");
+    // On this one thread it runs until it waits for the look-up that has begun.
+    tokio::task::yield_now().await;
+    assert_eq!(r.authn.flights.len(), 1);
+    r.desk.gate.add_permits(1000);
+    assert_eq!(throttled.await.expect("no panic"), Err(Reason::TooManyFailures));
+    assert_eq!(elsewhere.await.expect("no panic"), Ok(()));
 }
 
 impl Room {
@@ -501,7 +606,7 @@ async fn the_caches_keep_their_bounds() {
         ..CacheSettings::default()
     };
     let throttle = ThrottleSettings {
-        per_address: u32::MAX,
+        look_ups_per_address: u32::MAX,
         ..ThrottleSettings::default()
     };
     let r = room(

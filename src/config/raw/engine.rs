@@ -34,20 +34,24 @@ impl Default for Cache {
     }
 }
 
-/// The failed-credential throttle. Good cached credentials are never slowed by it.
+/// The failed-credential throttle. Good cached credentials are never slowed by it, and what a keyed digest
+/// or a signature proves only by a flood.
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Throttle {
     /// Length of the window in which failures count.
     #[schemars(extend("x-least" = "1s", "x-most" = "24h"))]
     pub window: Span,
-    /// Failures per window and client address (IPv6: per /64).
+    /// Slow hashes (passwords, imported tokens) that may fail per window and client address (IPv6: per /64).
     #[schemars(range(min = 1, max = 1_000_000))]
     pub failures_per_address: u32,
-    /// Failures per window and public id (token id, user name, key id).
+    /// Slow hashes that may fail per window and public id (token id, user name).
     #[schemars(range(min = 1, max = 1_000_000))]
     pub failures_per_id: u32,
-    /// Most addresses and ids watched at once.
+    /// Look-ups of any kind that may fail per window and client address (IPv6: per /64).
+    #[schemars(range(min = 1, max = 100_000_000))]
+    pub lookups_per_address: u32,
+    /// Most addresses and ids watched at once, each.
     #[schemars(range(min = 1, max = 10_000_000))]
     pub max_entries: u32,
 }
@@ -58,6 +62,7 @@ impl Default for Throttle {
             window: Span::from_secs(60),
             failures_per_address: 100,
             failures_per_id: 50,
+            lookups_per_address: 10_000,
             max_entries: 100_000,
         }
     }

@@ -192,6 +192,7 @@ fn throttle(raw: &raw::Throttle) -> ThrottleSettings {
     ThrottleSettings {
         per_address: raw.failures_per_address,
         per_public_id: raw.failures_per_id,
+        look_ups_per_address: raw.lookups_per_address,
         window: raw.window.0,
         max_entries: index(raw.max_entries),
     }

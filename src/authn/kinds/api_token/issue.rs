@@ -7,7 +7,7 @@ use crate::crypto::{LookupKey, NoRandomness, SharedKeyring, SlowDigestError, slo
 use crate::domain::clock::UnixMillis;
 use crate::domain::identity::CredentialKind;
 use crate::domain::secret::SecretText;
-use crate::runtime::slow_pool::{SlowPool, SlowPoolError};
+use crate::runtime::slow_pool::{Party, SlowPool, SlowPoolError};
 use crate::store::KeyedDigest;
 
 /// In which form a new token is made.
@@ -56,7 +56,7 @@ pub async fn issue(
         DigestMode::BcryptAndKeyed if slow_digest::check_secret(token.as_bytes()).is_ok() => {
             let (secret, cost) = (token.clone(), settings.bcrypt_cost);
             let job = move || slow_digest::bcrypt_hash(secret.as_bytes(), cost);
-            Some(pool.run(job).await??)
+            Some(pool.run(Party::Operator, job).await??)
         }
         DigestMode::BcryptAndKeyed | DigestMode::Keyed => None,
     };

@@ -16,7 +16,8 @@ use async_trait::async_trait;
 pub use self::settings::{DigestMode, HexTokens, InvalidPrefix, Layout, Prefix, Settings};
 use super::stored;
 use crate::authn::presented::{Presented, PresentedOwned};
-use crate::authn::verifier::{Inspection, Rejection, Verified, Verifier};
+use crate::authn::toll::Toll;
+use crate::authn::verifier::{Inspection, Price, Rejection, Verified, Verifier};
 use crate::crypto::{Comparison, Keyring, LookupKey, SharedKeyring, equal, slow_digest};
 use crate::domain::clock::Now;
 use crate::domain::identity::CredentialKind;
@@ -61,6 +62,8 @@ impl ApiTokens {
         rows: Vec<CredentialContext>,
         ring: &Keyring<LookupKey>,
         credential: &SecretBytes,
+        toll: &Toll,
+        now: Now,
     ) -> Result<Option<CredentialContext>, Rejection> {
         let candidates = rows
             .into_iter()
@@ -71,7 +74,7 @@ impl ApiTokens {
             };
             let secret = credential.clone();
             let job = move || slow_digest::bcrypt_verify(secret.expose(), &digest);
-            match self.pool.run(job).await.map_err(stored::pool_failed)? {
+            match toll.pay(&self.pool, now, job).await? {
                 Ok(Comparison::Equal) => return Ok(Some(row)),
                 Ok(Comparison::Different) => {}
                 Err(error) => stored::unusable_digest(&row.credential, error),
@@ -108,12 +111,18 @@ impl Verifier for ApiTokens {
         match format::public_id(&self.settings, presented.credential) {
             Ok(id) => Inspection::LookUp {
                 public_id: Some(stored::public_id_hash(id)),
+                price: Price::Cheap,
             },
             Err(format::Malformed) => Inspection::Refused(Rejection::caller(Reason::CredentialMalformed)),
         }
     }
 
-    async fn look_up(&self, presented: &PresentedOwned, now: Now) -> Result<Verified, Rejection> {
+    async fn look_up(
+        &self,
+        presented: &PresentedOwned,
+        toll: &Toll,
+        now: Now,
+    ) -> Result<Verified, Rejection> {
         let credential = &presented.credential;
         let public_id = format::public_id(&self.settings, credential.expose())
             .map_err(|_| Rejection::caller(Reason::CredentialMalformed))?;
@@ -129,7 +138,7 @@ impl Verifier for ApiTokens {
         let row = match proved {
             Some(at) => rows.swap_remove(at),
             None => self
-                .find_slowly(rows, &ring, credential)
+                .find_slowly(rows, &ring, credential, toll, now)
                 .await?
                 .ok_or(Rejection::caller(Reason::CredentialInvalid))?,
         };

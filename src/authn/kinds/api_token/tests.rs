@@ -12,10 +12,12 @@ use super::*;
 use crate::authn::kinds::stored::{Grant, IssuedCredential};
 use crate::authn::kinds::test_store::{Broken, TestStore, at, principal};
 use crate::authn::presented::Carrier;
+use crate::authn::toll::Toll;
+use crate::authn::verifier::Price;
 use crate::crypto::{BcryptCost, KeyBytes, NamedKey};
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::KeyId;
-use crate::runtime::slow_pool::SlowPoolLimits;
+use crate::runtime::slow_pool::{Party, SlowPoolLimits};
 
 const HEX: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
@@ -202,7 +204,10 @@ fn a_malformed_token_is_refused_without_a_look_up() {
         Inspection::Refused(r) if r == Rejection::caller(Reason::CredentialMalformed)
     ));
     let throttled_as = |credential: &str| match inspect(credential) {
-        Inspection::LookUp { public_id: Some(id) } => id,
+        Inspection::LookUp {
+            public_id: Some(id),
+            price: Price::Cheap,
+        } => id,
         other => panic!("{other:?}"),
     };
     let other_secret = HEX.replace("ef", "fe");
@@ -232,7 +237,9 @@ async fn what_is_issued_is_found_in_every_form_and_mode() {
             );
             let id = issued.record.id.clone();
             let store = TestStore::holding(vec![issued.record]);
-            let verified = verifier(&store, &keys).look_up(&presented(&token), at(2)).await;
+            let verified = verifier(&store, &keys)
+                .look_up(&presented(&token), &Toll::waived(), at(2))
+                .await;
             assert_eq!(verified.expect("good").identity.credential, id);
             assert_eq!(store.counts(), (1, 0));
         }
@@ -266,18 +273,28 @@ async fn an_unknown_id_and_a_wrong_secret_get_the_same_answer_and_no_slow_hash()
     let settings = Arc::new(settings(DigestMode::BcryptAndKeyed));
     let verifier = ApiTokens::new(settings, store.clone(), keys.clone(), blocked);
     assert_eq!(
-        verifier.look_up(&presented(&forged(token)), at(2)).await,
+        verifier
+            .look_up(&presented(&forged(token)), &Toll::waived(), at(2))
+            .await,
         invalid()
     );
-    assert_eq!(verifier.look_up(&presented(HEX), at(2)).await, invalid());
-    assert!(verifier.look_up(&presented(token), at(2)).await.is_ok());
+    assert_eq!(
+        verifier.look_up(&presented(HEX), &Toll::waived(), at(2)).await,
+        invalid()
+    );
+    assert!(
+        verifier
+            .look_up(&presented(token), &Toll::waived(), at(2))
+            .await
+            .is_ok()
+    );
 }
 
 /// A pool whose worker and queue are taken until the sender is dropped.
 async fn full_pool() -> (SlowPool, mpsc::Sender<()>) {
     let pool = SlowPool::new(Handle::current(), SlowPoolLimits { workers: 1, queue: 0 });
     let (release, blocked) = mpsc::channel::<()>();
-    let mut job = Box::pin(pool.run(move || blocked.recv().is_ok()));
+    let mut job = Box::pin(pool.run(Party::Operator, move || blocked.recv().is_ok()));
     assert!(poll_immediate(&mut job).await.is_none());
     drop(job);
     (pool, release)
@@ -307,19 +324,22 @@ async fn an_imported_row_pays_for_bcrypt_once() {
 
         let first = verifier(&store, &keys);
         assert_eq!(
-            first.look_up(&presented(&wrong), at(2)).await,
+            first.look_up(&presented(&wrong), &Toll::waived(), at(2)).await,
             invalid(),
             "{what}"
         );
         assert_eq!(store.counts(), (1, 0), "{what}: a wrong secret writes nothing");
-        assert!(first.look_up(&token, at(2)).await.is_ok(), "{what}");
+        assert!(
+            first.look_up(&token, &Toll::waived(), at(2)).await.is_ok(),
+            "{what}"
+        );
         assert_eq!(store.counts(), (2, 1), "{what}: the keyed digest is written back");
 
         let (blocked, _release) = full_pool().await;
         let settings = Arc::new(settings(DigestMode::BcryptAndKeyed));
         let second = ApiTokens::new(settings, store.clone(), keys.clone(), blocked);
         assert!(
-            second.look_up(&token, at(2)).await.is_ok(),
+            second.look_up(&token, &Toll::waived(), at(2)).await.is_ok(),
             "{what}: bcrypt ran again"
         );
         assert_eq!(store.counts(), (3, 1), "{what}: written once");
@@ -337,7 +357,9 @@ async fn a_dead_imported_row_pays_once_too() {
     let token = presented(issued.secret.expose());
     for writes in [1, 1] {
         assert_eq!(
-            verifier(&store, &keys).look_up(&token, at(2)).await,
+            verifier(&store, &keys)
+                .look_up(&token, &Toll::waived(), at(2))
+                .await,
             Err(Rejection::caller(Reason::CredentialRevoked))
         );
         assert_eq!(store.counts().1, writes);
@@ -346,7 +368,9 @@ async fn a_dead_imported_row_pays_once_too() {
     let last = if wrong.pop() == Some('0') { '1' } else { '0' };
     wrong.push(last);
     assert_eq!(
-        verifier(&store, &keys).look_up(&presented(&wrong), at(2)).await,
+        verifier(&store, &keys)
+            .look_up(&presented(&wrong), &Toll::waived(), at(2))
+            .await,
         invalid(),
         "a revocation is shown to the holder of the secret only"
     );
@@ -359,12 +383,27 @@ async fn a_rotated_lookup_key_renews_the_digest_without_bcrypt() {
     let store = TestStore::holding(vec![issued.record]);
     let token = presented(issued.secret.expose());
     keys.replace(Keyring::new(key("k2", 2), vec![key("k1", 1)]).expect("a ring"));
-    assert!(verifier(&store, &keys).look_up(&token, at(2)).await.is_ok());
+    assert!(
+        verifier(&store, &keys)
+            .look_up(&token, &Toll::waived(), at(2))
+            .await
+            .is_ok()
+    );
     assert_eq!(store.counts(), (1, 1));
     keys.replace(Keyring::new(key("k2", 2), vec![]).expect("a ring"));
-    assert!(verifier(&store, &keys).look_up(&token, at(2)).await.is_ok());
+    assert!(
+        verifier(&store, &keys)
+            .look_up(&token, &Toll::waived(), at(2))
+            .await
+            .is_ok()
+    );
     keys.replace(Keyring::new(key("k3", 3), vec![]).expect("a ring"));
-    assert_eq!(verifier(&store, &keys).look_up(&token, at(2)).await, invalid());
+    assert_eq!(
+        verifier(&store, &keys)
+            .look_up(&token, &Toll::waived(), at(2))
+            .await,
+        invalid()
+    );
 }
 
 #[tokio::test]
@@ -379,14 +418,21 @@ async fn a_full_pool_and_a_broken_store_are_our_fault() {
     let settings = Arc::new(settings(DigestMode::BcryptAndKeyed));
     let busy = ApiTokens::new(settings, store.clone(), keys.clone(), blocked);
     assert_eq!(
-        busy.look_up(&token, at(2)).await,
+        busy.look_up(&token, &Toll::waived(), at(2)).await,
         Err(Rejection::ours(Reason::Overloaded))
     );
     *store.broken.lock() = Some(Broken::Writes);
-    assert!(verifier(&store, &keys).look_up(&token, at(2)).await.is_ok());
+    assert!(
+        verifier(&store, &keys)
+            .look_up(&token, &Toll::waived(), at(2))
+            .await
+            .is_ok()
+    );
     *store.broken.lock() = Some(Broken::Everything);
     assert_eq!(
-        verifier(&store, &keys).look_up(&token, at(2)).await,
+        verifier(&store, &keys)
+            .look_up(&token, &Toll::waived(), at(2))
+            .await,
         Err(Rejection::ours(Reason::CannotDecide))
     );
 }
@@ -406,7 +452,7 @@ async fn rows_that_share_an_id_are_told_apart_by_their_secret() {
         }
         let store = TestStore::holding(rows.clone());
         let verified = verifier(&store, &keys)
-            .look_up(&presented(second.secret.expose()), at(2))
+            .look_up(&presented(second.secret.expose()), &Toll::waived(), at(2))
             .await;
         assert_eq!(verified.expect("good").identity.credential, id);
     }
@@ -425,7 +471,12 @@ async fn a_row_too_costly_to_check_refuses() {
         record.slow_digest = Some(digest.to_owned());
         let store = TestStore::holding(vec![record.clone()]);
         let token = presented(issued.secret.expose());
-        assert_eq!(verifier(&store, &keys).look_up(&token, at(2)).await, invalid());
+        assert_eq!(
+            verifier(&store, &keys)
+                .look_up(&token, &Toll::waived(), at(2))
+                .await,
+            invalid()
+        );
     }
 }
 

@@ -7,7 +7,7 @@ use crate::crypto::{Alphabet, NoRandomness, SlowDigestError, random, slow_digest
 use crate::domain::clock::UnixMillis;
 use crate::domain::identity::CredentialKind;
 use crate::domain::secret::SecretText;
-use crate::runtime::slow_pool::{SlowPool, SlowPoolError};
+use crate::runtime::slow_pool::{Party, SlowPool, SlowPoolError};
 
 /// Letters of a random password: 142 bits.
 const RANDOM_LETTERS: usize = 24;
@@ -76,7 +76,7 @@ pub async fn issue(
     let job = move || slow_digest::bcrypt_hash(secret.expose().as_bytes(), cost);
     let found_by = FoundBy {
         public_id: Some(user.to_owned()),
-        slow_digest: Some(pool.run(job).await??),
+        slow_digest: Some(pool.run(Party::Operator, job).await??),
         ..FoundBy::default()
     };
     Ok(IssuedCredential {

@@ -16,7 +16,8 @@ use self::format::{Malformed, UserPassword};
 pub use self::settings::Settings;
 use super::stored;
 use crate::authn::presented::{Presented, PresentedOwned};
-use crate::authn::verifier::{Inspection, Rejection, Verified, Verifier};
+use crate::authn::toll::Toll;
+use crate::authn::verifier::{Inspection, Price, Rejection, Verified, Verifier};
 use crate::crypto::{Comparison, NoRandomness, slow_digest};
 use crate::domain::clock::Now;
 use crate::domain::identity::CredentialKind;
@@ -74,12 +75,18 @@ impl Verifier for BasicPasswords {
         match UserPassword::parse(presented.credential) {
             Ok(parsed) => Inspection::LookUp {
                 public_id: Some(stored::public_id_hash(parsed.user())),
+                price: Price::SlowHash,
             },
             Err(Malformed) => Inspection::Refused(Rejection::caller(Reason::CredentialMalformed)),
         }
     }
 
-    async fn look_up(&self, presented: &PresentedOwned, now: Now) -> Result<Verified, Rejection> {
+    async fn look_up(
+        &self,
+        presented: &PresentedOwned,
+        toll: &Toll,
+        now: Now,
+    ) -> Result<Verified, Rejection> {
         let parsed = UserPassword::parse(presented.credential.expose())
             .map_err(|_| Rejection::caller(Reason::CredentialMalformed))?;
         // The store keeps a basic credential's public id unique.
@@ -90,7 +97,7 @@ impl Verifier for BasicPasswords {
             .next();
         let digest = self.digest_of(row.as_ref());
         let job = move || slow_digest::bcrypt_verify(parsed.password().as_bytes(), &digest);
-        let outcome = self.pool.run(job).await.map_err(stored::pool_failed)?;
+        let outcome = toll.pay(&self.pool, now, job).await?;
         match (outcome, row) {
             (Ok(Comparison::Equal), Some(row)) => stored::decide(row, now.wall),
             _ => Err(Rejection::caller(Reason::CredentialInvalid)),

@@ -13,10 +13,11 @@ use super::*;
 use crate::authn::kinds::stored::{Grant, IssuedCredential};
 use crate::authn::kinds::test_store::{Broken, TestStore, at, principal};
 use crate::authn::presented::Carrier;
+use crate::authn::toll::Toll;
 use crate::crypto::{BcryptCost, SlowDigestError};
 use crate::domain::clock::UnixMillis;
 use crate::domain::secret::{SecretBytes, SecretText};
-use crate::runtime::slow_pool::SlowPoolLimits;
+use crate::runtime::slow_pool::{Party, SlowPoolLimits};
 
 fn settings() -> Settings {
     Settings {
@@ -128,7 +129,11 @@ async fn the_right_password_and_only_that_one_is_good() {
     let store = TestStore::holding(vec![issued.record]);
     let verifier = verifier(&store, pool());
     let good = verifier
-        .look_up(&presented("camera-7:correct horse battery"), at(2))
+        .look_up(
+            &presented("camera-7:correct horse battery"),
+            &Toll::waived(),
+            at(2),
+        )
         .await;
     assert_eq!(good.expect("good").identity.credential, id);
     for wrong in [
@@ -139,20 +144,26 @@ async fn the_right_password_and_only_that_one_is_good() {
         "camera-7:correct horse battery ",
     ] {
         assert_eq!(
-            verifier.look_up(&presented(wrong), at(2)).await,
+            verifier.look_up(&presented(wrong), &Toll::waived(), at(2)).await,
             invalid(),
             "{wrong}"
         );
     }
     store.rows.lock()[0].credential.revoked_at = Some(UnixMillis(1));
     assert_eq!(
-        verifier.look_up(&presented("camera-7:wrong"), at(2)).await,
+        verifier
+            .look_up(&presented("camera-7:wrong"), &Toll::waived(), at(2))
+            .await,
         invalid(),
         "the state of a row is shown to the holder of its password only"
     );
     assert_eq!(
         verifier
-            .look_up(&presented("camera-7:correct horse battery"), at(2))
+            .look_up(
+                &presented("camera-7:correct horse battery"),
+                &Toll::waived(),
+                at(2)
+            )
             .await,
         Err(Rejection::caller(Reason::CredentialRevoked))
     );
@@ -163,7 +174,7 @@ async fn unknown_users_and_unusable_rows_pay_the_slow_hash_too() {
     // With a full pool whoever pays is told `overloaded`, and whoever got away without paying is not.
     let pool = SlowPool::new(Handle::current(), SlowPoolLimits { workers: 1, queue: 0 });
     let (release, blocked) = mpsc::channel::<()>();
-    let mut job = Box::pin(pool.run(move || blocked.recv().is_ok()));
+    let mut job = Box::pin(pool.run(Party::Operator, move || blocked.recv().is_ok()));
     assert!(poll_immediate(&mut job).await.is_none());
 
     let known = issued("known", "correct horse battery")
@@ -183,7 +194,7 @@ async fn unknown_users_and_unusable_rows_pay_the_slow_hash_too() {
     let users = ["known:x", "unknown:x", "imported:x", "bare:x"];
     for user in users {
         assert_eq!(
-            verifier.look_up(&presented(user), at(2)).await,
+            verifier.look_up(&presented(user), &Toll::waived(), at(2)).await,
             Err(Rejection::ours(Reason::Overloaded)),
             "{user}"
         );
@@ -192,7 +203,7 @@ async fn unknown_users_and_unusable_rows_pay_the_slow_hash_too() {
     assert_eq!(job.await, Ok(true));
     for user in users {
         assert_eq!(
-            verifier.look_up(&presented(user), at(2)).await,
+            verifier.look_up(&presented(user), &Toll::waived(), at(2)).await,
             invalid(),
             "{user}"
         );
@@ -209,7 +220,9 @@ async fn a_broken_store_is_our_fault() {
     let store = TestStore::holding(vec![]);
     *store.broken.lock() = Some(Broken::Everything);
     assert_eq!(
-        verifier(&store, pool()).look_up(&presented("a:b"), at(2)).await,
+        verifier(&store, pool())
+            .look_up(&presented("a:b"), &Toll::waived(), at(2))
+            .await,
         Err(Rejection::ours(Reason::CannotDecide))
     );
 }

@@ -15,7 +15,8 @@ use async_trait::async_trait;
 pub use self::settings::IssueForm;
 use super::stored;
 use crate::authn::presented::{Presented, PresentedOwned};
-use crate::authn::verifier::{Inspection, Rejection, Verified, Verifier};
+use crate::authn::toll::Toll;
+use crate::authn::verifier::{Inspection, Price, Rejection, Verified, Verifier};
 use crate::crypto::{LookupKey, SharedKeyring};
 use crate::domain::clock::Now;
 use crate::domain::identity::CredentialKind;
@@ -45,13 +46,21 @@ impl Verifier for DeviceTokens {
 
     fn inspect(&self, presented: &Presented<'_>, _now: Now) -> Inspection {
         if format::is_device_token(presented.credential) {
-            Inspection::LookUp { public_id: None }
+            Inspection::LookUp {
+                public_id: None,
+                price: Price::Cheap,
+            }
         } else {
             Inspection::Refused(Rejection::caller(Reason::CredentialMalformed))
         }
     }
 
-    async fn look_up(&self, presented: &PresentedOwned, now: Now) -> Result<Verified, Rejection> {
+    async fn look_up(
+        &self,
+        presented: &PresentedOwned,
+        _toll: &Toll,
+        now: Now,
+    ) -> Result<Verified, Rejection> {
         let credential = presented.credential.expose();
         let ring = self.lookup_keys.load_full();
         let current = ring.current();

@@ -5,6 +5,7 @@ use super::*;
 use crate::authn::kinds::stored::Grant;
 use crate::authn::kinds::test_store::{Broken, TestStore, at, principal};
 use crate::authn::presented::{Carrier, MAX_CREDENTIAL_BYTES};
+use crate::authn::toll::Toll;
 use crate::crypto::{KeyBytes, Keyring, NamedKey};
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::KeyId;
@@ -58,13 +59,16 @@ async fn what_is_issued_is_found_in_every_form() {
         let id = issued.record.id.clone();
         let store = TestStore::holding(vec![issued.record]);
         let verifier = DeviceTokens::new(store.clone(), keys.clone());
-        let verified = verifier.look_up(&presented(&token), at(2)).await.expect("good");
+        let verified = verifier
+            .look_up(&presented(&token), &Toll::waived(), at(2))
+            .await
+            .expect("good");
         assert_eq!(verified.identity.credential, id);
         assert_eq!(store.counts(), (1, 0), "one read, nothing written");
         let mut wrong = token;
         wrong.push('x');
         assert_eq!(
-            verifier.look_up(&presented(&wrong), at(2)).await,
+            verifier.look_up(&presented(&wrong), &Toll::waived(), at(2)).await,
             Err(Rejection::caller(Reason::CredentialInvalid))
         );
     }
@@ -79,12 +83,16 @@ async fn the_row_decides_permission_and_scopes() {
     let store = TestStore::holding(vec![issued.record.clone()]);
     let verifier = DeviceTokens::new(store.clone(), keys);
     let token = presented(issued.secret.expose());
-    let identity = verifier.look_up(&token, at(2)).await.expect("good").identity;
+    let identity = verifier
+        .look_up(&token, &Toll::waived(), at(2))
+        .await
+        .expect("good")
+        .identity;
     assert_eq!(identity.permission, Permission::Read);
     assert_eq!(identity.scopes, issued.record.scopes);
     store.rows.lock()[0].credential.revoked_at = Some(UnixMillis(1));
     assert_eq!(
-        verifier.look_up(&token, at(2)).await,
+        verifier.look_up(&token, &Toll::waived(), at(2)).await,
         Err(Rejection::caller(Reason::CredentialRevoked))
     );
 }
@@ -98,19 +106,19 @@ async fn a_rotated_lookup_key_still_finds_the_row_and_renews_its_digest_once() {
     let token = presented(issued.secret.expose());
 
     keys.replace(ring(key("k2", 2), vec![key("k1", 1)]));
-    assert!(verifier.look_up(&token, at(2)).await.is_ok());
+    assert!(verifier.look_up(&token, &Toll::waived(), at(2)).await.is_ok());
     assert_eq!(store.counts(), (2, 1));
-    assert!(verifier.look_up(&token, at(2)).await.is_ok());
+    assert!(verifier.look_up(&token, &Toll::waived(), at(2)).await.is_ok());
     assert_eq!(store.counts(), (3, 1), "found under the new key at once");
 
     keys.replace(ring(key("k2", 2), vec![]));
     assert!(
-        verifier.look_up(&token, at(2)).await.is_ok(),
+        verifier.look_up(&token, &Toll::waived(), at(2)).await.is_ok(),
         "the old key is gone"
     );
     keys.replace(ring(key("k3", 3), vec![]));
     assert_eq!(
-        verifier.look_up(&token, at(2)).await,
+        verifier.look_up(&token, &Toll::waived(), at(2)).await,
         Err(Rejection::caller(Reason::CredentialInvalid))
     );
 }
@@ -126,14 +134,14 @@ async fn a_store_that_fails_is_never_a_refusal() {
     *store.broken.lock() = Some(Broken::Everything);
     for credential in [&token, &presented("unknown")] {
         assert_eq!(
-            verifier.look_up(credential, at(2)).await,
+            verifier.look_up(credential, &Toll::waived(), at(2)).await,
             Err(Rejection::ours(Reason::CannotDecide))
         );
     }
     // A full disk cannot take the renewed digest; the verdict stands.
     *store.broken.lock() = Some(Broken::Writes);
     keys.replace(ring(key("k2", 2), vec![key("k1", 1)]));
-    assert!(verifier.look_up(&token, at(2)).await.is_ok());
+    assert!(verifier.look_up(&token, &Toll::waived(), at(2)).await.is_ok());
 }
 
 #[test]
@@ -168,7 +176,10 @@ fn only_visible_ascii_within_the_bound_is_looked_up() {
             at(2),
         );
         match inspection {
-            Inspection::LookUp { public_id: None } => assert!(shape),
+            Inspection::LookUp {
+                public_id: None,
+                price: Price::Cheap,
+            } => assert!(shape),
             Inspection::Refused(rejection) => {
                 assert!(!shape);
                 assert_eq!(rejection, Rejection::caller(Reason::CredentialMalformed));

@@ -28,7 +28,8 @@ use self::jwks::{Refresh, RemoteKeys};
 use self::keys::{KeySet, Signature};
 use crate::authn::material::CredentialRules;
 use crate::authn::presented::{Presented, PresentedOwned};
-use crate::authn::verifier::{Inspection, Rejection, Verified, Verifier};
+use crate::authn::toll::Toll;
+use crate::authn::verifier::{Inspection, Price, Rejection, Verified, Verifier};
 use crate::domain::clock::{Clock, Now};
 use crate::domain::identity::CredentialKind;
 use crate::domain::reason::Reason;
@@ -276,12 +277,20 @@ impl Verifier for JwtVerifier {
     /// of an issuer's tokens, so counting failures by them would let one forger shut out everybody.
     fn inspect(&self, presented: &Presented<'_>, _now: Now) -> Inspection {
         match parse(presented.credential) {
-            Ok(_) => Inspection::LookUp { public_id: None },
+            Ok(_) => Inspection::LookUp {
+                public_id: None,
+                price: Price::Cheap,
+            },
             Err(rejection) => Inspection::Refused(rejection),
         }
     }
 
-    async fn look_up(&self, presented: &PresentedOwned, now: Now) -> Result<Verified, Rejection> {
+    async fn look_up(
+        &self,
+        presented: &PresentedOwned,
+        _toll: &Toll,
+        now: Now,
+    ) -> Result<Verified, Rejection> {
         self.verify(presented.credential.expose(), now).await
     }
 }

@@ -15,6 +15,7 @@ pub use self::settings::Settings;
 use super::stored::device_category;
 use crate::authn::material::CredentialRules;
 use crate::authn::presented::{Presented, PresentedOwned};
+use crate::authn::toll::Toll;
 use crate::authn::verifier::{Inspection, Rejection, Verified, Verifier};
 use crate::crypto;
 use crate::domain::clock::{Now, UnixMillis};
@@ -172,7 +173,12 @@ impl Verifier for SealedDeviceTokens {
         false
     }
 
-    async fn look_up(&self, presented: &PresentedOwned, now: Now) -> Result<Verified, Rejection> {
+    async fn look_up(
+        &self,
+        presented: &PresentedOwned,
+        _toll: &Toll,
+        now: Now,
+    ) -> Result<Verified, Rejection> {
         self.verify(presented.credential.expose(), now)
     }
 }

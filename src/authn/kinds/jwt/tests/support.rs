@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::super::*;
 use crate::authn::presented::Carrier;
+use crate::authn::toll::Toll;
 use crate::domain::clock::{ManualClock, UnixMillis};
 use crate::domain::secret::{SecretBytes, SecretText};
 
@@ -169,13 +170,13 @@ pub async fn check_at(verifier: &JwtVerifier, token: &str, now: Now) -> Result<V
     match verifier.inspect(&borrowed, now) {
         Inspection::Refused(rejection) => {
             assert_eq!(
-                verifier.look_up(&owned, now).await,
+                verifier.look_up(&owned, &Toll::waived(), now).await,
                 Err(rejection),
                 "both stages agree"
             );
             Err(rejection)
         }
-        Inspection::LookUp { .. } => verifier.look_up(&owned, now).await,
+        Inspection::LookUp { .. } => verifier.look_up(&owned, &Toll::waived(), now).await,
         Inspection::Verified(_) => panic!("inspection alone never verifies a JWT"),
     }
 }

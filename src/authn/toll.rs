@@ -1,0 +1,90 @@
+//! The toll before a slow hash: who causes one, and whether they may.
+//!
+//! A slow hash is the only work of a look-up that a caller can make dear, so leave for it is asked right
+//! before it is paid, and not for the whole look-up: what a keyed digest or a signature proves never needs
+//! it. Made by `service` for each look-up, asked by the kinds that keep slow digests. Does not count what
+//! failed: only the verdict tells.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::throttle::{FailedCredentialThrottle, Leave};
+use super::verifier::Rejection;
+use crate::domain::clock::Now;
+use crate::domain::net::ClientIp;
+use crate::domain::reason::Reason;
+use crate::runtime::slow_pool::{Party, SlowPool, SlowPoolError};
+use crate::telemetry::metrics::Metrics;
+
+/// What one look-up may spend on slow hashes.
+pub struct Toll {
+    party: Party,
+    gate: Option<TollGate>,
+    paid: AtomicBool,
+}
+
+/// Who asks, and who is asked.
+pub(in crate::authn) struct TollGate {
+    pub(in crate::authn) throttle: Arc<FailedCredentialThrottle>,
+    pub(in crate::authn) metrics: Arc<Metrics>,
+    pub(in crate::authn) from: ClientIp,
+    pub(in crate::authn) public_id: Option<u64>,
+}
+
+impl TollGate {
+    /// Whether a slow hash may be paid.
+    pub(in crate::authn) fn leave(&self, now: Now) -> Result<(), Rejection> {
+        let leave = self.throttle.leave_to_hash(self.from, self.public_id, now.mono);
+        let Leave::Refused { by, retry_after_secs } = leave else {
+            return Ok(());
+        };
+        self.metrics.throttle_refused.inc(by);
+        Err(Rejection::throttled(retry_after_secs))
+    }
+}
+
+impl Toll {
+    /// For whoever manages this installation: no throttle applies.
+    pub fn waived() -> Self {
+        Self::new(Party::Operator, None)
+    }
+
+    /// For a client. Without a gate the throttle is not asked, but the client's share of the pool holds.
+    pub(in crate::authn) fn of(from: ClientIp, gate: Option<TollGate>) -> Self {
+        Self::new(Party::Client(from.throttle_key()), gate)
+    }
+
+    fn new(party: Party, gate: Option<TollGate>) -> Self {
+        Self {
+            party,
+            gate,
+            paid: AtomicBool::new(false),
+        }
+    }
+
+    /// Runs a slow hash, when the throttle and the pool have room for it.
+    pub async fn pay<T: Send + 'static>(
+        &self,
+        pool: &SlowPool,
+        now: Now,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Rejection> {
+        if let Some(gate) = &self.gate {
+            gate.leave(now)?;
+        }
+        // A pool that is full, or a job that ended without a verdict, is our fault.
+        let result = pool.run(self.party, job).await.map_err(|error| {
+            Rejection::ours(match error {
+                SlowPoolError::Overloaded => Reason::Overloaded,
+                SlowPoolError::Ended => Reason::CannotDecide,
+            })
+        })?;
+        self.paid.store(true, Ordering::Relaxed);
+        Ok(result)
+    }
+
+    /// Whether a slow hash was paid.
+    pub(in crate::authn) fn was_paid(&self) -> bool {
+        self.paid.load(Ordering::Relaxed)
+    }
+}
