@@ -95,6 +95,12 @@ impl NetworkSet {
         self.0.iter().any(|n| n.contains(&ip))
     }
 
+    /// Whether the networks together hold every IPv4 address, or every IPv6 address: `0.0.0.0/1` and
+    /// `128.0.0.0/1` are everybody, however many pieces they are written in.
+    pub fn holds_everybody(&self) -> bool {
+        IpNet::aggregate(&self.0).iter().any(|n| n.prefix_len() == 0)
+    }
+
     /// Whether the set is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -148,6 +154,41 @@ mod tests {
         }
         let peer = PeerAddr::new("[::ffff:10.0.0.1]:80".parse().expect("an address"));
         assert_eq!(peer.ip().to_string(), "10.0.0.1");
+    }
+
+    #[test]
+    fn everybody_is_found_in_pieces() {
+        let rest: Vec<String> = (0..32).map(|n| format!("{}/{}", n_th_half(n), n + 1)).collect();
+        let mut whole: Vec<&str> = rest.iter().map(String::as_str).collect();
+        assert!(
+            !NetworkSet::parse(whole.iter().copied())
+                .expect("networks")
+                .holds_everybody()
+        );
+        // All but one address; now that one.
+        whole.push("255.255.255.255");
+        for (texts, everybody) in [
+            (whole.as_slice(), true),
+            (&["0.0.0.0/0"], true),
+            (&["::/0", "10.0.0.0/8"], true),
+            (&["0.0.0.0/1", "128.0.0.0/1"], true),
+            (&["128.0.0.0/1", "10.0.0.0/8", "0.0.0.0/2", "64.0.0.0/2"], true),
+            (&["::/1", "8000::/1"], true),
+            (&["::/1", "8000::/2", "c000::/2"], true),
+            (&["0.0.0.0/1", "8000::/1"], false),
+            (&["0.0.0.0/1", "128.0.0.0/2"], false),
+            (&["10.0.0.0/8"], false),
+            (&[], false),
+        ] {
+            let set = NetworkSet::parse(texts.iter().copied()).expect("networks");
+            assert_eq!(set.holds_everybody(), everybody, "{texts:?}");
+        }
+    }
+
+    /// The network address of the n-th of the halves that leave 255.255.255.255 over.
+    fn n_th_half(n: u32) -> std::net::Ipv4Addr {
+        let ones = u32::MAX.checked_shl(32 - n).unwrap_or(0);
+        std::net::Ipv4Addr::from(ones)
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::super::raw::Config;
 use super::super::raw::listeners::Http2;
-use super::super::raw::values::AdminAddress;
+use super::super::raw::values::{AdminAddress, EVERYBODY, TextValue, TrustedNetwork};
 use super::super::settings::ListenerSettings;
 use super::{Notes, chosen, index};
 use crate::domain::net::NetworkSet;
@@ -42,10 +42,11 @@ pub(super) fn resolve(config: &Config, notes: &mut Notes<'_>) -> Vec<ListenerSet
                 .add(&format!("{key}.name"), found, expected, "choose another name");
         }
         claim(address.0, format!("{key}.address"), &mut addresses, notes);
+        let trusted_proxies = trusted(&listener.trusted_proxies, &format!("{key}.trusted_proxies"), notes);
         out.push(ListenerSettings {
             name: Arc::from(name.0.as_str()),
             address: address.0,
-            trusted_proxies: NetworkSet::new(listener.trusted_proxies.iter().map(|n| n.0).collect()),
+            trusted_proxies,
             max_connections: index(listener.max_connections),
             connection: ConnectionSettings {
                 head_max_bytes: usize::try_from(listener.max_head_bytes.0).unwrap_or(usize::MAX),
@@ -58,6 +59,16 @@ pub(super) fn resolve(config: &Config, notes: &mut Notes<'_>) -> Vec<ListenerSet
         });
     }
     out
+}
+
+/// Whom to believe. Pieces that together are everybody are refused like the whole.
+fn trusted(networks: &[TrustedNetwork], key: &str, notes: &mut Notes<'_>) -> NetworkSet {
+    let set = NetworkSet::new(networks.iter().map(|n| n.0).collect());
+    if set.holds_everybody() {
+        let found = "networks that together hold every address";
+        notes.report.add(key, found, TrustedNetwork::EXPECTED, EVERYBODY);
+    }
+    set
 }
 
 /// Notes that a door listens here, and reports when another one does already.

@@ -52,6 +52,14 @@ fn everybody_is_no_trusted_proxy() {
 }
 
 #[test]
+fn everybody_in_pieces_is_no_trusted_proxy() {
+    insta::assert_snapshot!(bad(&format!(
+        "{}listeners:\n  - {{ name: a, address: '0.0.0.0:1', trusted_proxies: [0.0.0.0/1, 128.0.0.0/1] }}\n  - {{ name: b, address: '0.0.0.0:2', trusted_proxies: ['::/1', 10.0.0.0/8, '8000::/1'] }}\n",
+        route("path: /, upstream: api")
+    )));
+}
+
+#[test]
 fn names_and_addresses_are_unique() {
     insta::assert_snapshot!(bad(&format!(
         "{BASE}listeners:\n  - {{ name: a, address: 127.0.0.1:80 }}\n  - {{ name: a, address: 0.0.0.0:80 }}\n  - {{ name: b, address: 127.0.0.1:9902 }}\nroutes:\n  - {{ name: x, path: /a, upstream: api }}\n  - {{ name: x, path: /, upstream: api }}\ncredentials:\n  api_token: {{ prefixes: [dw, hc, dw] }}\n  jwt:\n    issuers:\n      - {{ name: i, issuer: a, audience: [b], keys: own }}\n      - {{ name: i, issuer: a, audience: [b], keys: own }}\n"

@@ -97,6 +97,10 @@ impl TextValue for Network {
     }
 }
 
+/// What to do when everybody is trusted.
+pub const EVERYBODY: &str =
+    "name your proxies: if everybody were believed, any client could claim any address";
+
 /// A network of proxies that are believed. One that holds everybody is refused: any client could then claim
 /// any address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,11 +111,10 @@ impl TextValue for TrustedNetwork {
     const EXPECTED: &'static str = "an address or a network of your own proxies, such as 10.0.0.0/8";
 
     fn parse(text: &str) -> Result<Self, String> {
-        let everybody = "name your proxies: if everybody were believed, any client could claim any address";
         match Network::parse(text) {
             Ok(Network(network)) if network.prefix_len() > 0 => Ok(Self(network)),
             Err(remedy) if !text.ends_with("/0") => Err(remedy),
-            _ => Err(everybody.to_owned()),
+            _ => Err(EVERYBODY.to_owned()),
         }
     }
 

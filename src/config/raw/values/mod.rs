@@ -18,7 +18,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use crate::domain::secret::SecretText;
 
 pub use addresses::{
-    Address, AdminAddress, FetchUrl, Network, PinText, ServerNameText, StoreUrl, TrustedNetwork, UpstreamUrl,
+    Address, AdminAddress, EVERYBODY, FetchUrl, Network, PinText, ServerNameText, StoreUrl, TrustedNetwork,
+    UpstreamUrl,
 };
 pub use names::{HeaderText, HostText, MethodText, Name, PathText, PrefixText, RoleText, ScopeText};
 
