@@ -117,8 +117,9 @@ pub trait Credentials: Send + Sync {
 #[async_trait]
 pub trait Revocations: Send + Sync {
     /// Appends a revocation and marks the rows of every stored credential it ends: the one it names, or
-    /// all that its principal, its tenant or everyone held at the cut. Durable when this returns. The
-    /// target need not be stored: stateless credentials are revoked by id. `created_at` is the act's time.
+    /// all that its principal, its tenant or everyone holds when this is committed, whatever the clock said when
+    /// they were made. Durable when this returns. The target need not be stored: stateless credentials are
+    /// revoked by id, or by the time they say they were issued at (`cut_at`). `created_at` is the act's time.
     async fn revoke(&self, revocation: &NewRevocation, act: &AuditDraft) -> Result<RevocationRecord>;
     /// Revocations with a sequence number above `after`, in order, at most `limit`.
     async fn revocations_after(&self, after: u64, limit: u32) -> Result<Vec<RevocationRecord>>;

@@ -70,8 +70,9 @@ pub(crate) async fn revoking_marks_the_stored_credential_once(store: &Arc<dyn St
     assert_eq!(store.revocations_after(0, 10).await.expect("read").len(), 3);
 }
 
-/// The rows of what somebody held at the cut are marked; what came later lives, and so do others'.
-pub(crate) async fn revoking_many_marks_what_was_there_at_the_cut(store: &Arc<dyn Store>) {
+/// The rows of what somebody holds are marked, made in the past or in what the clock calls the future; what is
+/// stored afterwards lives, whatever time it bears, and so do others'.
+pub(crate) async fn revoking_many_marks_what_is_there_whatever_the_clock_says(store: &Arc<dyn Store>) {
     store
         .insert_tenant(&tenant("t1"), &act("a"))
         .await
@@ -83,36 +84,47 @@ pub(crate) async fn revoking_many_marks_what_was_there_at_the_cut(store: &Arc<dy
     for owner in [device("d1"), in_tenant, device("d3")] {
         store.insert_principal(&owner, &act("a")).await.expect("inserted");
     }
+    let insert = async |owner: &str, name: &str, made_at: i64| {
+        let token = CredentialRecord {
+            created_at: at(made_at),
+            ..credential(&format!("{owner}-{name}"), owner, CredentialKind::DeviceToken)
+        };
+        let inserted = store.insert_credential(&token, &act("a")).await;
+        inserted.expect("inserted");
+    };
     for owner in ["d1", "d2", "d3"] {
-        for ms in [1, 2, 3] {
-            let token = CredentialRecord {
-                created_at: at(ms),
-                ..credential(&format!("{owner}-{ms}"), owner, CredentialKind::DeviceToken)
-            };
-            store
-                .insert_credential(&token, &act("a"))
-                .await
-                .expect("inserted");
+        for (name, made_at) in [("before", 1), ("at", 5), ("ahead", 3_600_000)] {
+            insert(owner, name, made_at).await;
         }
     }
     let marked = async || {
-        let mut marked = Vec::new();
-        for owner in ["d1", "d2", "d3"] {
-            for ms in [1, 2, 3] {
-                let name = format!("{owner}-{ms}");
-                let row = store.credential(&id(&name)).await.expect("read").expect("there");
-                marked.extend(row.credential.revoked_at.map(|at| (name, at)));
-            }
-        }
+        let filter = CredentialFilter::default();
+        let rows = store.list_credentials(&filter, &page(None, 100)).await;
+        let marked = rows.expect("listed").into_iter();
+        let mut marked: Vec<_> = marked
+            .filter_map(|row| Some((row.id.as_str().to_owned(), row.revoked_at?)))
+            .collect();
+        marked.sort();
         marked
     };
-    let named = |names: &[&str], when: UnixMillis| names.iter().map(|n| ((*n).to_owned(), when)).collect();
     let mut expected: Vec<(String, UnixMillis)> = Vec::new();
     let rows: [(RevocationTarget, i64, &[&str]); 3] = [
-        (RevocationTarget::Principal(id("d1")), 2, &["d1-1", "d1-2"]),
-        (RevocationTarget::Tenant(id("t1")), 1, &["d2-1"]),
+        (
+            RevocationTarget::Principal(id("d1")),
+            5,
+            &["d1-before", "d1-at", "d1-ahead"],
+        ),
+        (
+            RevocationTarget::Tenant(id("t1")),
+            4,
+            &["d2-before", "d2-at", "d2-ahead"],
+        ),
         // What is marked already keeps its instant.
-        (RevocationTarget::All, 2, &["d2-2", "d3-1", "d3-2"]),
+        (
+            RevocationTarget::All,
+            3,
+            &["d1-new", "d2-new", "d3-before", "d3-at", "d3-ahead"],
+        ),
     ];
     for (target, ms, names) in rows {
         let why = format!("{target:?}");
@@ -122,10 +134,15 @@ pub(crate) async fn revoking_many_marks_what_was_there_at_the_cut(store: &Arc<dy
             until: None,
         };
         store.revoke(&new, &act("revoke")).await.expect("revoked");
-        let more: Vec<_> = named(names, at(ms));
-        expected.extend(more);
+        expected.extend(names.iter().map(|n| ((*n).to_owned(), at(ms))));
         expected.sort();
         assert_eq!(marked().await, expected, "{why}");
+        match new.target {
+            RevocationTarget::Principal(_) => insert("d1", "new", 2).await,
+            RevocationTarget::Tenant(_) => insert("d2", "new", 2).await,
+            _ => insert("d3", "new", 2).await,
+        }
+        assert_eq!(marked().await, expected, "{why}: what comes later lives");
     }
 }
 

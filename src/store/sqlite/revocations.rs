@@ -43,24 +43,25 @@ pub(super) async fn append(
     })
 }
 
-/// Marks the rows of everything a principal, a tenant or everyone held at the cut. For stored
-/// credentials the row is the truth, whatever is forgotten elsewhere.
+/// Marks the rows of everything a principal, a tenant or everyone holds. For stored credentials the row is
+/// the truth, whatever is forgotten elsewhere, and the order of commits says what was there: a clock that was
+/// set back would spare rows made before it was.
 async fn mark_rows(conn: &mut SqliteConnection, revocation: &NewRevocation) -> Result<()> {
     let update = match &revocation.target {
         // `append` marks the row.
         RevocationTarget::Credential(_) => return Ok(()),
         RevocationTarget::Principal(_) => {
             "UPDATE credentials SET revoked_at = ?1
-             WHERE revoked_at IS NULL AND created_at <= ?1 AND principal = ?2"
+             WHERE revoked_at IS NULL AND principal = ?2"
         }
         RevocationTarget::Tenant(_) => {
             "UPDATE credentials SET revoked_at = ?1
-             WHERE revoked_at IS NULL AND created_at <= ?1
+             WHERE revoked_at IS NULL
                AND principal IN (SELECT id FROM principals WHERE tenant = ?2)"
         }
         RevocationTarget::All => {
             "UPDATE credentials SET revoked_at = ?1
-             WHERE revoked_at IS NULL AND created_at <= ?1 AND ?2 IS NULL"
+             WHERE revoked_at IS NULL AND ?2 IS NULL"
         }
     };
     sqlx::query(update)

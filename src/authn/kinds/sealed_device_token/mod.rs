@@ -8,6 +8,8 @@ pub mod format;
 pub mod issue;
 pub mod settings;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use self::format::{CompatiblePayload, Malformed, OWN_ASSOCIATED, OwnPayload, Shape};
@@ -47,6 +49,10 @@ impl From<Malformed> for Reason {
     }
 }
 
+/// How far a sealer's clock may be ahead of ours. What says that it was made later than that is refused: a
+/// cut ends what was made before it, and would spare a token from the future.
+pub const MAX_AHEAD: Duration = Duration::from_secs(30);
+
 /// Opens a token and checks its times.
 pub fn open(settings: &Settings, credential: &[u8], now: UnixMillis) -> Result<Opened, Reason> {
     let opened = match format::shape(credential)? {
@@ -56,6 +62,9 @@ pub fn open(settings: &Settings, credential: &[u8], now: UnixMillis) -> Result<O
     // The original accepts the very millisecond of `expiresAt`.
     if now > opened.expires_at {
         return Err(Reason::CredentialExpired);
+    }
+    if opened.issued_at > now.plus(MAX_AHEAD) {
+        return Err(Reason::CredentialNotYetValid);
     }
     Ok(opened)
 }

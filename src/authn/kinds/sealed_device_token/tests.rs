@@ -132,6 +132,26 @@ fn what_is_not_a_token_is_malformed() {
 }
 
 #[test]
+fn a_token_from_the_future_is_refused_in_both_forms() {
+    for (ahead, expected) in [
+        (Duration::ZERO, None),
+        (MAX_AHEAD, None),
+        (
+            MAX_AHEAD + Duration::from_millis(1),
+            Some(Reason::CredentialNotYetValid),
+        ),
+        (Duration::from_secs(3600), Some(Reason::CredentialNotYetValid)),
+    ] {
+        let made_at = NOW.plus(ahead);
+        let compatible = issue_compatible(&settings(), "device-0042", made_at).expect("issued");
+        let own = issue_own(&settings(), "device-0042", None, &ScopeSet::default(), made_at).expect("issued");
+        for token in [compatible, own] {
+            assert_eq!(reason(token.token.expose()), expected, "{ahead:?} ahead");
+        }
+    }
+}
+
+#[test]
 fn a_changed_bit_anywhere_is_refused() {
     let own = issue_own(&settings(), "device-0042", None, &ScopeSet::default(), NOW).expect("issued");
     let own = own.token.expose().rsplit_once('.').expect("a dot").1.to_owned();
