@@ -42,7 +42,11 @@ pub(super) fn resolve(config: &Config, notes: &mut Notes<'_>) -> Vec<ListenerSet
                 .add(&format!("{key}.name"), found, expected, "choose another name");
         }
         claim(address.0, format!("{key}.address"), &mut addresses, notes);
-        let trusted_proxies = trusted(&listener.trusted_proxies, &format!("{key}.trusted_proxies"), notes);
+        let trusted_proxies = trusted(
+            &listener.trusted_proxies,
+            &format!("{key}.trusted_proxies"),
+            notes,
+        );
         out.push(ListenerSettings {
             name: Arc::from(name.0.as_str()),
             address: address.0,
