@@ -151,7 +151,7 @@ fn every_metric_is_fed_by_the_running_process() {
          audit: {{ refusal_burst: 1, refusal_refill: 1h }}\n\
          usage: {{ flush_interval: 100ms }}\n\
          revocation: {{ poll_interval: 20ms }}\n\
-         slow_hash: {{ workers: 1, queue: 1 }}\n\
+         slow_hash: {{ workers: 1, queue: 3 }}\n\
          credentials:\n\
          \x20 basic: {{ bcrypt_cost: 10 }}\n\
          \x20 jwt: {{ issuers: [\n\
