@@ -2,7 +2,8 @@
 # Installs what is missing, through apt, and nothing when nothing is missing.
 #
 #   scripts/setup.sh build          a C compiler and cmake (the cryptography library is C)
-#   scripts/setup.sh test           what the tests run beside the program: Node.js, promtool, nginx, curl, Python
+#   scripts/setup.sh test           what the tests run beside the program: Node.js, promtool, nginx, curl,
+#                                   openssl, nghttp2, Python
 #   scripts/setup.sh bench          what the comparisons run: wrk, nginx, HAProxy
 set -euo pipefail
 
@@ -35,6 +36,8 @@ for group in "$@"; do
     test)
       need node nodejs
       need curl curl
+      need openssl openssl
+      need h2load nghttp2-client
       need python3 python3
       need_without_service promtool prometheus
       need_without_service nginx nginx

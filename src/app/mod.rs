@@ -3,6 +3,7 @@
 
 mod convert;
 mod demo;
+mod doors;
 mod echo;
 mod gauges;
 mod rooms;

@@ -14,19 +14,18 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
 use super::rooms::Rooms;
-use super::{convert, gauges};
+use super::{convert, doors, gauges};
 use crate::accounts::{Administrators, HandedOver, hand_over_administrator_token};
 use crate::authn::kinds::jwt;
 use crate::authz::policy::Access;
 use crate::config::Settings;
 use crate::config::settings::IssuerKeys;
 use crate::domain::clock::{Clock, UnixMillis};
-use crate::edge::listener::{self, Bound, DrainTimes, Entrance, ListenSettings, Serving};
+use crate::edge::listener::{self, Bound, DrainTimes, Entrance, Profile, Serving};
 use crate::edge::management::{self, AdminSocket};
 use crate::edge::proxy::own_pages::PublicKeys;
-use crate::edge::proxy::{Engine, EngineParts, ListenerProfile, OwnPages};
+use crate::edge::proxy::{Engine, EngineParts, OwnPages};
 use crate::edge::status::StatusDoor;
-use crate::gate::Scheme;
 use crate::runtime::drain::Drain;
 use crate::runtime::lines::Lines;
 use crate::runtime::readiness::{Latch, Readiness};
@@ -51,7 +50,7 @@ pub struct Process {
     drain: Drain,
     starting: Latch,
     listeners: Vec<Bound>,
-    workers: Workers<ListenerProfile>,
+    workers: Workers<Profile>,
     times: DrainTimes,
     /// The status door answers to the last, so it has a set of its own.
     side_tasks: Tasks,
@@ -111,25 +110,7 @@ impl Process {
         let workers = Workers::start(threads, move |deadlines| {
             Entrance::new(Engine::new(&parts, deadlines))
         })?;
-        let listeners = settings
-            .listeners
-            .iter()
-            .map(|written| {
-                Bound::bind(ListenSettings {
-                    address: written.address,
-                    max_connections: written.max_connections,
-                    profile: Arc::new(ListenerProfile {
-                        name: written.name.clone(),
-                        trusted_proxies: written.trusted_proxies.clone(),
-                        scheme: Scheme::Http,
-                        connection: written.connection.clone(),
-                    }),
-                })
-            })
-            .collect::<Result<Vec<_>, _>>()?;
-        for (bound, written) in listeners.iter().zip(&settings.listeners) {
-            tracing::info!(door = "proxy", listener = &*written.name, address = %bound.address(), "listening");
-        }
+        let listeners = doors::bind(settings, &rooms.metrics, rooms.clock.now().wall)?;
         announce(settings);
         let times = DrainTimes {
             delay: settings.drain.delay,
@@ -198,7 +179,6 @@ impl Process {
             drain,
             times,
             flush: Box::pin(flush),
-            metrics,
         });
         side_tasks.shutdown().cancel();
         tracing::info!("stopped");

@@ -22,7 +22,8 @@ pub fn summary(settings: &Settings) -> String {
 
 fn write_summary(out: &mut String, settings: &Settings) -> std::fmt::Result {
     for listener in &settings.listeners {
-        writeln!(out, "listener  {} http://{}", listener.name, listener.address)?;
+        let scheme = listener.tls.as_ref().map_or("http", |_| "https");
+        writeln!(out, "listener  {} {scheme}://{}", listener.name, listener.address)?;
     }
     match settings.admin.address {
         Some(address) => writeln!(

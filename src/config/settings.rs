@@ -19,6 +19,7 @@ use crate::authz::policy::RoutePolicy;
 use crate::crypto::KeyBytes;
 use crate::domain::identity::WriteAccess;
 use crate::domain::net::NetworkSet;
+use crate::edge::listener::tls::TlsSettings;
 use crate::edge::proxy::settings::ConnectionSettings;
 use crate::edge::proxy::upstream::UpstreamSettings;
 use crate::telemetry::logging::{LogFormat, LogLevel};
@@ -82,6 +83,8 @@ pub struct ListenerSettings {
     pub name: Arc<str>,
     /// Where it listens.
     pub address: SocketAddr,
+    /// TLS; `None`: plain.
+    pub tls: Option<TlsSettings>,
     /// Peers whose forwarded headers are believed.
     pub trusted_proxies: NetworkSet,
     /// Most connections at once.

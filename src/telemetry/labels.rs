@@ -150,6 +150,8 @@ labels! {
         Limit = "limit",
         /// The system could not hand over the connection, for want of file descriptors or the like.
         AcceptFailed = "accept_failed",
+        /// The TLS handshake failed or took too long.
+        TlsHandshake = "tls_handshake",
     }
 
     /// How writing a batch of usage ended.

@@ -15,6 +15,7 @@ use prometheus::{
 
 use super::handles::{CounterBy, HistogramBy, ListenerMetrics, RouteMetrics, UpstreamMetrics};
 use super::labels::{FetchOutcome, FlushOutcome, IssueOutcome, Stage, StoreErrorClass, ThrottledBy};
+use crate::domain::clock::UnixMillis;
 use crate::domain::identity::CredentialKind;
 use crate::domain::reason::Reason;
 
@@ -100,6 +101,7 @@ pub struct Metrics {
     connections: IntGaugeVec,
     connections_accepted: IntCounterVec,
     connections_refused: IntCounterVec,
+    tls_certificate_expiry: IntGaugeVec,
     /// Security events not written: the queue was full, the flood bound was reached, or the store failed.
     pub audit_events_dropped: IntCounter,
     /// Log lines not written because the sink did not keep up.
@@ -257,6 +259,11 @@ impl Metrics {
                 "Client connections closed without serving them, by reason.",
                 &["listener", "reason"],
             )?,
+            tls_certificate_expiry: d.gauges(
+                "tls_certificate_expiry_seconds",
+                "When a certificate that is shown to clients ends, in seconds since the epoch.",
+                &["listener", "file"],
+            )?,
             audit_events_dropped: d.counter(
                 "audit_events_dropped_total",
                 "Security events that were not written to the audit trail.",
@@ -328,6 +335,18 @@ impl Metrics {
             accepted: self.connections_accepted.with_label_values(&[listener]),
             refused: CounterBy::build(|r| self.connections_refused.with_label_values(&[listener, r])),
         }
+    }
+
+    /// Notes when a certificate of a listener ends. Listener and file are named by the configuration.
+    pub fn set_certificate_expiry(&self, listener: &str, file: &str, at: UnixMillis) {
+        let gauge = self.tls_certificate_expiry.with_label_values(&[listener, file]);
+        gauge.set(at.as_secs());
+    }
+
+    /// Forgets a certificate that is not shown any more.
+    pub fn forget_certificate(&self, listener: &str, file: &str) {
+        // An error says that it was not known.
+        let _ = self.tls_certificate_expiry.remove_label_values(&[listener, file]);
     }
 
     /// Counts fetches of an external issuer's key set; issuers are named by the configuration.

@@ -47,5 +47,7 @@ mod secrets;
 mod security;
 /// What the tests share.
 mod support;
+/// TLS listeners, and HTTP/2 on them, with curl, openssl and nghttp2.
+mod tls;
 /// Upstreams of every sort: Unix sockets, TLS.
 mod upstreams;

@@ -1,5 +1,7 @@
 //! The addresses that the proxy listens on, as written.
 
+use std::path::PathBuf;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +17,9 @@ pub struct Listener {
     /// IP address and port.
     #[schemars(extend("x-required" = true))]
     pub address: Option<Address>,
+    /// TLS. Default: none, the listener is plain.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
     /// Peers whose `X-Forwarded-*` and `Forwarded` headers are believed. Empty: nobody.
     pub trusted_proxies: Vec<TrustedNetwork>,
     /// Most connections at once; more are closed unserved.
@@ -37,6 +42,41 @@ pub struct Listener {
     pub body_idle_timeout: Span,
     /// HTTP/2.
     pub http2: Http2,
+}
+
+/// TLS on one listener.
+#[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tls {
+    /// What clients are shown, by the name they ask for; the first one when no name fits.
+    #[schemars(extend("x-required" = true), length(max = 1000))]
+    pub certificates: Vec<CertificateFiles>,
+    /// The oldest version that is spoken.
+    pub min_version: MinVersion,
+}
+
+/// A certificate and its key.
+#[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct CertificateFiles {
+    /// A file with the certificate and its chain, as PEM, the server's own first.
+    #[schemars(extend("x-required" = true))]
+    pub cert_file: Option<PathBuf>,
+    /// A file with its private key, as PEM, with mode 0600.
+    #[schemars(extend("x-required" = true))]
+    pub key_file: Option<PathBuf>,
+}
+
+/// A version of TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
+pub enum MinVersion {
+    /// TLS 1.2.
+    #[default]
+    #[serde(rename = "tls1.2")]
+    Tls12,
+    /// TLS 1.3.
+    #[serde(rename = "tls1.3")]
+    Tls13,
 }
 
 /// HTTP/2 on one listener: agreed in the TLS handshake, or begun by clients that know it beforehand.
@@ -64,6 +104,7 @@ impl Default for Listener {
         Self {
             name: None,
             address: None,
+            tls: None,
             trusted_proxies: Vec::new(),
             max_connections: 10_000,
             head_timeout: Span::from_secs(10),

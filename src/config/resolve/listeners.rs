@@ -5,11 +5,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::super::raw::Config;
-use super::super::raw::listeners::Http2;
+use super::super::raw::listeners::{CertificateFiles, Http2, MinVersion, Tls};
 use super::super::raw::values::{AdminAddress, EVERYBODY, TextValue, TrustedNetwork};
 use super::super::settings::ListenerSettings;
-use super::{Notes, chosen, index};
+use super::{Notes, chosen, index, secrets};
 use crate::domain::net::NetworkSet;
+use crate::edge::listener::tls;
 use crate::edge::proxy::settings::{ConnectionSettings, Http2Settings};
 
 /// Resolves the listeners.
@@ -50,6 +51,7 @@ pub(super) fn resolve(config: &Config, notes: &mut Notes<'_>) -> Vec<ListenerSet
         out.push(ListenerSettings {
             name: Arc::from(name.0.as_str()),
             address: address.0,
+            tls: listener.tls.as_ref().and_then(|raw| tls(raw, &key, notes)),
             trusted_proxies,
             max_connections: index(listener.max_connections),
             connection: ConnectionSettings {
@@ -95,6 +97,75 @@ fn claim(address: SocketAddr, key: String, taken: &mut Vec<(SocketAddr, String)>
         );
     }
     taken.push((address, key));
+}
+
+/// Reads the certificates. `None` only after a problem was reported.
+fn tls(raw: &Tls, key: &str, notes: &mut Notes<'_>) -> Option<tls::TlsSettings> {
+    let mut certificates = Vec::new();
+    for (i, files) in raw.certificates.iter().enumerate() {
+        let key = format!("{key}.tls.certificates[{i}]");
+        let Some(certificate) = certificate(files, &key, notes) else {
+            continue;
+        };
+        if i > 0 && !certificate.has_names() {
+            notes.report.add(
+                &format!("{key}.cert_file"),
+                format!("the certificate {} without a DNS name", certificate.label()),
+                "a DNS name in each certificate but the first",
+                "nobody would ever be shown it: remove it, or put it first",
+            );
+        }
+        certificates.push(certificate);
+    }
+    let settings = |certificates| tls::TlsSettings {
+        certificates,
+        min_version: match raw.min_version {
+            MinVersion::Tls12 => tls::MinVersion::Tls12,
+            MinVersion::Tls13 => tls::MinVersion::Tls13,
+        },
+    };
+    if raw.certificates.is_empty() {
+        notes.report.add(
+            &format!("{key}.tls.certificates"),
+            "an empty list",
+            "at least one certificate",
+            "add one, or remove tls",
+        );
+    }
+    tls::Certificates::new(certificates).map(settings)
+}
+
+fn certificate(files: &CertificateFiles, key: &str, notes: &mut Notes<'_>) -> Option<tls::Certificate> {
+    let (cert_key, key_key) = (format!("{key}.cert_file"), format!("{key}.key_file"));
+    let (cert_file, key_file) = (files.cert_file.as_ref()?, files.key_file.as_ref()?);
+    let chain = secrets::read_public(&cert_key, cert_file, notes);
+    let secret = secrets::read(&key_key, key_file, notes);
+    let label = cert_file.display().to_string();
+    let read = tls::Certificate::read(&label, chain?.as_bytes(), secret?.expose().as_bytes());
+    let error = match read {
+        Ok(certificate) => return Some(certificate),
+        Err(error) => error,
+    };
+    let (at, file, expected) = match error.is_about_key() {
+        true => (
+            key_key,
+            key_file,
+            "the private key of the certificate beside it, as PEM",
+        ),
+        false => (
+            cert_key,
+            cert_file,
+            "a certificate and its chain, as PEM, the server's own first",
+        ),
+    };
+    let found = format!("{error} in the file {}", file.display());
+    notes.report.add(
+        &at,
+        found,
+        expected,
+        "check that the two files are the right ones",
+    );
+    None
 }
 
 /// What the bounds of something switched off say is without effect.

@@ -13,13 +13,13 @@ use std::time::Duration;
 use rustix::io::Errno;
 use tokio::net::TcpListener;
 
+use super::entrance::Profile;
 use super::socket::Bound;
 use crate::domain::net::PeerAddr;
-use crate::edge::proxy::ListenerProfile;
 use crate::runtime::drain::{ConnectionGuard, Drain, Stage};
 use crate::runtime::workers::{Handed, Workers};
+use crate::telemetry::Held;
 use crate::telemetry::labels::ConnectionRefusal;
-use crate::telemetry::{Held, ListenerMetrics};
 
 /// How long accepting pauses when the system has no room for another connection.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -63,13 +63,9 @@ impl After {
 }
 
 /// Accepts until the drain closes the listeners.
-pub(super) async fn accept(
-    bound: Bound,
-    workers: &Workers<ListenerProfile>,
-    drain: &Drain,
-    metrics: &ListenerMetrics,
-) -> io::Result<()> {
+pub(super) async fn accept(bound: Bound, workers: &Workers<Profile>, drain: &Drain) -> io::Result<()> {
     let Bound { settings, socket, .. } = bound;
+    let metrics = &settings.profile.metrics;
     let socket = TcpListener::from_std(socket)?;
     let count = Arc::new(AtomicUsize::new(0));
     let mut closing = std::pin::pin!(drain.reached(Stage::Closing));
@@ -107,7 +103,7 @@ pub(super) async fn accept(
                 After::Pause => {
                     metrics.refused.inc(ConnectionRefusal::AcceptFailed);
                     if !std::mem::replace(&mut paused, true) {
-                        let listener = &*settings.profile.name;
+                        let listener = &*settings.profile.proxy.name;
                         tracing::warn!(listener, %error, "accepting pauses until there is room");
                     }
                     tokio::time::sleep(PAUSE).await;
@@ -119,8 +115,8 @@ pub(super) async fn accept(
 
 /// Waits for a thread to have room, but not beyond the end.
 async fn hand(
-    workers: &Workers<ListenerProfile>,
-    handed: Handed<ListenerProfile>,
+    workers: &Workers<Profile>,
+    handed: Handed<Profile>,
     closing: std::pin::Pin<&mut impl Future<Output = ()>>,
 ) {
     tokio::select! {
@@ -140,19 +136,17 @@ mod tests {
 
     use super::*;
     use crate::edge::listener::ListenSettings;
-    use crate::edge::proxy::ConnectionSettings;
-    use crate::gate::Scheme;
+    use crate::edge::listener::socket::testing;
     use crate::runtime::readiness::Readiness;
     use crate::runtime::workers::{Accepted, Serve};
-    use crate::telemetry::Metrics;
 
     /// Greets, then waits for the client to leave.
     struct Greets;
 
     impl Serve for Greets {
-        type Listener = ListenerProfile;
+        type Listener = Profile;
 
-        async fn serve(self: Rc<Self>, mut accepted: Accepted<ListenerProfile>) {
+        async fn serve(self: Rc<Self>, mut accepted: Accepted<Profile>) {
             assert!(accepted.stream.nodelay().expect("readable"));
             accepted.stream.write_all(b"hi").await.expect("written");
             let _ = accepted.stream.read_u8().await;
@@ -161,21 +155,17 @@ mod tests {
 
     #[tokio::test]
     async fn connections_are_bounded_counted_and_refused_once_closing() {
+        let profile = testing::profile();
+        let metrics = profile.metrics.clone();
         let bound = Bound::bind(ListenSettings {
             address: ([127, 0, 0, 1], 0).into(),
             max_connections: 1,
-            profile: Arc::new(ListenerProfile {
-                name: "public".into(),
-                trusted_proxies: Default::default(),
-                scheme: Scheme::Http,
-                connection: ConnectionSettings::default(),
-            }),
+            profile: Arc::new(profile),
         });
         let bound = bound.expect("bound");
         let address = bound.address();
         let workers = Workers::start(NonZeroUsize::MIN, |_| Greets).expect("threads");
         let drain = Drain::new(Readiness::new());
-        let metrics = Metrics::new().expect("metrics").for_listener("public");
         let clients = async {
             let mut first = TcpStream::connect(address).await.expect("connected");
             first.read_exact(&mut [0; 2]).await.expect("greeted");
@@ -189,7 +179,7 @@ mod tests {
             third.read_exact(&mut [0; 2]).await.expect("there is room again");
             drain.advance(Stage::Closing);
         };
-        let (accepting, ()) = tokio::join!(accept(bound, &workers, &drain, &metrics), clients);
+        let (accepting, ()) = tokio::join!(accept(bound, &workers, &drain), clients);
         accepting.expect("ended by the drain");
         assert_eq!(metrics.accepted.get(), 3);
         TcpStream::connect(address)

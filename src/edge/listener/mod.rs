@@ -1,15 +1,17 @@
 //! Listening sockets and the life of the process around them: accept, hand to a data thread, drain, end.
 //!
-//! pingora's server hosts one service of ours with one acceptor per address. It never serves a request and
-//! knows no HTTP: `proxy` does, on the data threads. Signals are ours from the first to the last.
+//! pingora's server hosts one service of ours with one acceptor per address. `entrance` leads a socket through
+//! TLS to the proxy, on the data thread that serves it. Nothing here serves a request or knows HTTP: `proxy`
+//! does. Signals are ours from the first to the last.
 
 mod acceptor;
 mod entrance;
 mod leave;
 mod server;
 mod socket;
+pub mod tls;
 
-pub use entrance::Entrance;
+pub use entrance::{Entrance, Profile};
 pub use leave::{DrainTimes, Signal};
 pub use server::{Serving, run};
 pub use socket::{BindError, Bound, ListenSettings};

@@ -18,12 +18,11 @@ use pingora_core::server::{ListenFds, RunArgs, Server, ShutdownSignal, ShutdownS
 use pingora_core::services::Service;
 
 use super::acceptor::accept;
+use super::entrance::Profile;
 use super::leave::{DrainTimes, UnixSignals, leave};
 use super::socket::Bound;
-use crate::edge::proxy::ListenerProfile;
 use crate::runtime::drain::Drain;
 use crate::runtime::workers::Workers;
-use crate::telemetry::Metrics;
 
 /// What is done last, after the last connection and before the process may end.
 type Flush = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -33,15 +32,13 @@ pub struct Serving {
     /// Bound sockets.
     pub listeners: Vec<Bound>,
     /// The data threads.
-    pub workers: Workers<ListenerProfile>,
+    pub workers: Workers<Profile>,
     /// The drain that the data threads and the status door know.
     pub drain: Drain,
     /// How long leaving takes.
     pub times: DrainTimes,
     /// What is done last.
     pub flush: Flush,
-    /// Where connections are counted.
-    pub metrics: Arc<Metrics>,
 }
 
 /// Serves until the process is told to leave and has left. Blocks; call it on the main thread, outside any
@@ -60,7 +57,6 @@ pub fn run(serving: Serving) {
         listeners: serving.listeners,
         workers: workers.clone(),
         drain: serving.drain.clone(),
-        metrics: serving.metrics,
     });
     server.run(RunArgs {
         shutdown_signal: Box::new(Leaving {
@@ -104,9 +100,8 @@ impl ShutdownSignalWatch for Leaving {
 /// One acceptor per address, on one thread: accepting is a fraction of a data thread's work.
 struct Acceptors {
     listeners: Vec<Bound>,
-    workers: Arc<Workers<ListenerProfile>>,
+    workers: Arc<Workers<Profile>>,
     drain: Drain,
-    metrics: Arc<Metrics>,
 }
 
 #[async_trait]
@@ -119,11 +114,10 @@ impl Service for Acceptors {
             }
         }
         let acceptors = std::mem::take(&mut self.listeners).into_iter().map(|bound| {
-            let name = bound.settings.profile.name.clone();
-            let metrics = self.metrics.for_listener(&name);
+            let name = bound.settings.profile.proxy.name.clone();
             let (workers, drain) = (&self.workers, &self.drain);
             async move {
-                let ended: io::Result<()> = accept(bound, workers, drain, &metrics).await;
+                let ended: io::Result<()> = accept(bound, workers, drain).await;
                 if let Err(error) = ended {
                     tracing::error!(listener = &*name, %error, "accepting ended");
                 }

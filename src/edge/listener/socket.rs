@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::edge::proxy::ListenerProfile;
+use super::entrance::Profile;
 
 /// Connections that the kernel keeps for us while we are busy.
 const BACKLOG: i32 = 1024;
@@ -20,7 +20,7 @@ pub struct ListenSettings {
     /// Most connections at once; more are closed unserved.
     pub max_connections: usize,
     /// What its connections are told about themselves.
-    pub profile: Arc<ListenerProfile>,
+    pub profile: Arc<Profile>,
 }
 
 /// An address could not be bound.
@@ -56,7 +56,7 @@ impl Bound {
     /// Binds and listens. The kernel queues connections from here on.
     pub fn bind(settings: ListenSettings) -> Result<Self, BindError> {
         let bind_error = |source| BindError {
-            listener: settings.profile.name.clone(),
+            listener: settings.profile.proxy.name.clone(),
             address: settings.address,
             source,
         };
@@ -86,23 +86,37 @@ fn open(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
+/// Profiles for tests.
+#[cfg(test)]
+pub(super) mod testing {
+    use super::*;
+    use crate::edge::proxy::{ConnectionSettings, ListenerProfile};
+    use crate::telemetry::Metrics;
+
+    /// A plain listener that nothing is known of.
+    pub(in crate::edge::listener) fn profile() -> Profile {
+        Profile {
+            proxy: Arc::new(ListenerProfile {
+                name: "public".into(),
+                trusted_proxies: Default::default(),
+                connection: ConnectionSettings::default(),
+            }),
+            tls: None,
+            metrics: Metrics::new().expect("metrics").for_listener("public"),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::edge::proxy::ConnectionSettings;
-    use crate::gate::Scheme;
 
     #[test]
     fn a_busy_address_is_told_with_its_remedy() {
         let settings = |address| ListenSettings {
             address,
             max_connections: 1,
-            profile: Arc::new(ListenerProfile {
-                name: "public".into(),
-                trusted_proxies: Default::default(),
-                scheme: Scheme::Http,
-                connection: ConnectionSettings::default(),
-            }),
+            profile: Arc::new(testing::profile()),
         };
         let first = Bound::bind(settings(([127, 0, 0, 1], 0).into())).expect("bound");
         let error = Bound::bind(settings(first.address()))

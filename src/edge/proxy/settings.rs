@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::net::NetworkSet;
-use crate::gate::Scheme;
 
 /// What a listener says about the connections it accepts.
 #[derive(Debug, Clone)]
@@ -13,8 +12,6 @@ pub struct ListenerProfile {
     pub name: Arc<str>,
     /// Peers whose forwarded headers are believed.
     pub trusted_proxies: NetworkSet,
-    /// How requests reach the listener.
-    pub scheme: Scheme,
     /// Bounds of each connection.
     pub connection: ConnectionSettings,
 }

@@ -43,6 +43,7 @@ fn every_declared_metric_shows_in_the_text_once_its_handles_exist() {
     metrics.for_listener("public");
     metrics.jwks_fetches("corp");
     metrics.set_jwks_age("corp", Duration::ZERO);
+    metrics.set_certificate_expiry("public", "cert.pem", UnixMillis(0));
     let text = metrics.render().expect("rendered");
     for about in metrics.descriptions() {
         assert!(

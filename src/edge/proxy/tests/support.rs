@@ -110,7 +110,6 @@ impl World {
         let listener = Arc::new(ListenerProfile {
             name: "public".into(),
             trusted_proxies: NetworkSet::default(),
-            scheme: Scheme::Http,
             connection,
         });
         Self {
@@ -146,7 +145,7 @@ impl World {
         let arrival = Arrival {
             peer,
             listener: self.listener.clone(),
-            scheme: self.listener.scheme,
+            scheme: Scheme::Http,
             covers: None,
         };
         self.engine.clone().drive(stream, arrival, Protocol::Either)

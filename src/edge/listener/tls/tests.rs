@@ -1,0 +1,267 @@
+//! Certificates that are refused, which one is shown, and handshakes with a client of rustls.
+
+use rcgen::{CertificateParams, KeyPair};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, HandshakeKind, NamedGroup, ProtocolVersion, RootCertStore};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream as ClientStream;
+
+use super::*;
+use crate::edge::proxy::Covers;
+
+struct Made {
+    cert: String,
+    key: String,
+}
+
+fn make_with(names: &[&str], algorithm: &'static rcgen::SignatureAlgorithm) -> Made {
+    let names = names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
+    let params = CertificateParams::new(names).expect("names");
+    let key = KeyPair::generate_for(algorithm).expect("a key");
+    Made {
+        cert: params.self_signed(&key).expect("signed").pem(),
+        key: key.serialize_pem(),
+    }
+}
+
+fn make(names: &[&str]) -> Made {
+    make_with(names, &rcgen::PKCS_ECDSA_P256_SHA256)
+}
+
+fn read(label: &str, made: &Made) -> Certificate {
+    Certificate::read(label, made.cert.as_bytes(), made.key.as_bytes()).expect("good")
+}
+
+fn set(made: &[&Made]) -> Certificates {
+    let all = made
+        .iter()
+        .enumerate()
+        .map(|(i, made)| read(&i.to_string(), made));
+    Certificates::new(all.collect()).expect("not empty")
+}
+
+#[test]
+fn a_certificate_and_a_key_that_cannot_be_shown_are_refused() {
+    use BadCertificate as Bad;
+    let (good, other) = (make(&["a.example"]), make(&["a.example"]));
+    let cut = good.cert.replacen("MII", "MIJ", 1);
+    let no_end = good.cert.replace("-----END CERTIFICATE-----", "");
+    let chain = format!("{}{}", other.cert, good.cert);
+    let long = good.cert.repeat(17);
+    let encrypted = good.key.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY");
+    let spoilt = good.key.replacen("MIG", "MIH", 1);
+    let both = format!("{}{}", good.key, good.cert);
+    #[rustfmt::skip]
+    let rows = [
+        ("", &good.key[..], Some(Bad::NoCertificate), "an empty file"),
+        (&good.key, &good.key, Some(Bad::NoCertificate), "a key in place of the certificate"),
+        (&cut, &good.key, Some(Bad::UnreadableCertificate), "a damaged certificate"),
+        (&no_end, &good.key, Some(Bad::UnreadableCertificate), "a file that was cut off"),
+        (&long, &good.key, Some(Bad::ChainTooLong), "seventeen certificates"),
+        (&good.cert, "", Some(Bad::NoKey), "an empty key file"),
+        (&good.cert, &good.cert, Some(Bad::NoKey), "a certificate in place of the key"),
+        (&good.cert, &encrypted, Some(Bad::NoKey), "a key that wants a password"),
+        (&good.cert, &spoilt, Some(Bad::UnusableKey), "a damaged key"),
+        (&good.cert, &other.key, Some(Bad::OtherKey), "the key of another certificate"),
+        (&chain, &good.key, Some(Bad::OtherKey), "a chain in the wrong order"),
+        (&both, &both, None, "both in one file"),
+    ];
+    for (cert, key, expected, why) in rows {
+        let found = Certificate::read("f", cert.as_bytes(), key.as_bytes()).err();
+        assert_eq!(found, expected, "{why}");
+    }
+}
+
+#[test]
+fn a_connection_is_not_used_for_a_host_that_has_another_certificate() {
+    let first = make(&["a.example", "b.example"]);
+    let wild = make(&["*.wild.example", "b.example"]);
+    let store = Arc::new(CertificateStore::new(set(&[&first, &wild])));
+    #[rustfmt::skip]
+    let rows = [
+        (Some("a.example"), "a.example", true, "the name itself"),
+        (Some("a.example"), "A.Example:8443", true, "in capitals, with a port"),
+        (Some("a.example"), "a.example.", true, "with the root's dot"),
+        (Some("a.example"), "b.example", true, "another name of the same certificate"),
+        (Some("a.example"), "x.wild.example", false, "a name of the other certificate"),
+        (Some("x.wild.example"), "y.wild.example", true, "both below the same wildcard"),
+        (Some("x.wild.example"), "a.example", false, "back to the first"),
+        (Some("x.wild.example"), "b.example", true, "a name that both have"),
+        (Some("x.wild.example"), "unknown.example", true, "a name that nobody has: the routes judge"),
+        (Some("unknown.example"), "x.wild.example", false, "shown the default, asks for the other"),
+        (Some("unknown.example"), "a.example", true, "shown the default, asks for it"),
+        (None, "x.wild.example", false, "no name in the handshake: the default was shown"),
+        (None, "[::1]:8443", true, "an address"),
+        (None, "127.0.0.1", true, "an address"),
+        (Some("a.example"), "wild.example", true, "a wildcard stands for one label, not for none"),
+        (Some("a.example"), "x.y.wild.example", true, "nor for two"),
+    ];
+    for (opened_for, host, expected, why) in rows {
+        let shown = Shown::new(store.clone(), opened_for);
+        assert_eq!(shown.covers(host), expected, "{opened_for:?} {host}: {why}");
+    }
+}
+
+/// A client that trusts these.
+fn client(trusted: &[&Made], alpn: &[&[u8]]) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    for made in trusted {
+        let der = CertificateDer::from_pem_slice(made.cert.as_bytes()).expect("PEM");
+        roots.add(der).expect("a root");
+    }
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider);
+    let builder = builder.with_safe_default_protocol_versions().expect("versions");
+    let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = alpn.iter().map(|a| a.to_vec()).collect();
+    Arc::new(config)
+}
+
+type Met = (
+    std::io::Result<ClientStream<DuplexStream>>,
+    Option<Accepted<DuplexStream>>,
+);
+
+async fn meet(tls: &Tls, client: &Arc<ClientConfig>, name: &'static str) -> Met {
+    let (ours, theirs) = tokio::io::duplex(64 * 1024);
+    let name = ServerName::try_from(name).expect("a name");
+    tokio::join!(
+        TlsConnector::from(client.clone()).connect(name, theirs),
+        tls.accept(ours)
+    )
+}
+
+fn tls(made: &[&Made]) -> Tls {
+    let settings = TlsSettings {
+        certificates: set(made),
+        min_version: MinVersion::Tls12,
+    };
+    Tls::new(&settings, Some(Http2Settings::default())).expect("TLS")
+}
+
+/// A client that trusts only this certificate is content exactly when it is shown it.
+async fn is_shown(tls: &Tls, made: &Made, name: &'static str) -> bool {
+    meet(tls, &client(&[made], &[]), name).await.0.is_ok()
+}
+
+#[tokio::test]
+async fn clients_are_shown_the_certificate_of_the_name_they_ask_for() {
+    let first = make(&["a.example", "x.wild.example"]);
+    let wild = make(&["*.wild.example"]);
+    let tls = tls(&[&first, &wild]);
+    assert!(is_shown(&tls, &first, "a.example").await);
+    assert!(is_shown(&tls, &wild, "y.wild.example").await);
+    assert!(
+        is_shown(&tls, &first, "x.wild.example").await,
+        "exact before wildcard"
+    );
+    assert!(!is_shown(&tls, &wild, "z.y.wild.example").await, "one label only");
+}
+
+#[tokio::test]
+async fn of_two_kinds_of_keys_for_one_name_the_client_gets_one_that_it_can_check() {
+    let curve = make_with(&["a.example"], &rcgen::PKCS_ED25519);
+    let other = make_with(&["a.example"], &rcgen::PKCS_ECDSA_P384_SHA384);
+    let tls = tls(&[&curve, &other]);
+    let mut config = (*client(&[&curve, &other], &[])).clone();
+    assert!(meet(&tls, &Arc::new(config.clone()), "a.example").await.0.is_ok());
+    // One that knows no Ed25519.
+    let mut provider = aws_lc_rs::default_provider();
+    let mapping: Vec<_> = provider
+        .signature_verification_algorithms
+        .mapping
+        .iter()
+        .copied()
+        .filter(|(scheme, _)| *scheme != rustls::SignatureScheme::ED25519)
+        .collect();
+    provider.signature_verification_algorithms.mapping = Box::leak(mapping.into());
+    let mut roots = RootCertStore::empty();
+    for made in [&curve, &other] {
+        roots
+            .add(CertificateDer::from_pem_slice(made.cert.as_bytes()).expect("PEM"))
+            .expect("a root");
+    }
+    config = ClientConfig::builder_with_provider(Arc::new(provider))
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let (met, _) = meet(&tls, &Arc::new(config), "a.example").await;
+    met.expect("the other one");
+}
+
+#[tokio::test]
+async fn other_certificates_are_shown_from_the_next_handshake_on() {
+    let (old, new) = (make(&["a.example"]), make(&["a.example"]));
+    let tls = tls(&[&old]);
+    let (before, accepted) = meet(&tls, &client(&[&old], &[]), "a.example").await;
+    let (mut before, mut accepted) = (before.expect("shown"), accepted.expect("accepted"));
+    let replaced = tls.store().replace(set(&[&new]));
+    assert_eq!(replaced.iter().count(), 1);
+    assert!(is_shown(&tls, &new, "a.example").await);
+    assert!(!is_shown(&tls, &old, "a.example").await);
+    before.write_all(b"still").await.expect("written");
+    before.flush().await.expect("flushed");
+    let mut read = [0; 5];
+    accepted
+        .stream
+        .read_exact(&mut read)
+        .await
+        .expect("open connections go on");
+    assert_eq!(&read, b"still");
+}
+
+#[tokio::test]
+async fn the_exchange_of_keys_is_post_quantum_and_sessions_are_resumed() {
+    let made = make(&["a.example"]);
+    let tls = tls(&[&made]);
+    let client = client(&[&made], &[b"h2", b"http/1.1"]);
+    let mut kinds = Vec::new();
+    for _ in 0..2 {
+        let (met, accepted) = meet(&tls, &client, "a.example").await;
+        let (mut met, mut accepted) = (met.expect("met"), accepted.expect("accepted"));
+        assert_eq!(accepted.protocol, Protocol::Http2);
+        // The tickets come with the first bytes.
+        accepted.stream.write_all(b"x").await.expect("written");
+        accepted.stream.flush().await.expect("flushed");
+        met.read_u8().await.expect("read");
+        let connection = met.get_ref().1;
+        let group = connection
+            .negotiated_key_exchange_group()
+            .expect("a group")
+            .name();
+        assert_eq!(group, NamedGroup::X25519MLKEM768);
+        assert_eq!(connection.protocol_version(), Some(ProtocolVersion::TLSv1_3));
+        kinds.push(connection.handshake_kind());
+    }
+    assert_eq!(kinds, [Some(HandshakeKind::Full), Some(HandshakeKind::Resumed)]);
+}
+
+#[tokio::test]
+async fn the_protocol_is_what_was_agreed_and_nothing_agreed_is_http1() {
+    let made = make(&["a.example"]);
+    let tls = tls(&[&made]);
+    for (offered, expected) in [
+        (&[&b"h2"[..], b"http/1.1"][..], Some(Protocol::Http2)),
+        (&[&b"http/1.1"[..]], Some(Protocol::Http1)),
+        (&[], Some(Protocol::Http1)),
+        (&[&b"spdy/3"[..]], None),
+    ] {
+        let (_, accepted) = meet(&tls, &client(&[&made], offered), "a.example").await;
+        assert_eq!(accepted.map(|a| a.protocol), expected, "{offered:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_handshake_that_is_none_or_does_not_go_on_ends() {
+    let made = make(&["a.example"]);
+    let mut tls = tls(&[&made]);
+    tls.handshake_timeout = Duration::from_millis(20);
+    for sent in [&b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"[..], b"\x16\x03\x01", b""] {
+        let (ours, mut theirs) = tokio::io::duplex(1024);
+        theirs.write_all(sent).await.expect("written");
+        assert!(tls.accept(ours).await.is_none(), "{sent:?}");
+    }
+}
