@@ -12,7 +12,9 @@ use crate::authn::kinds::{api_token, jwt, sealed_device_token};
 use crate::config::Settings;
 use crate::config::settings::{IssuerKeys, StoreSettings};
 use crate::crypto::CompatibleCipher;
-use crate::edge::proxy::upstream::{Directory, SystemResolver, UpstreamSettings, keep_resolved};
+use crate::edge::proxy::upstream::{
+    Directory, SystemResolver, UpstreamSettings, keep_checked, keep_resolved,
+};
 use crate::runtime::slow_pool::SlowPoolLimits;
 use crate::runtime::tasks::Tasks;
 use crate::runtime::workers::default_threads;
@@ -75,6 +77,7 @@ pub(super) fn upstreams(
         let directory = Directory::new(settings.clone(), metrics)
             .with_context(|| format!("upstreams.{}.tls", settings.name))?;
         keep_resolved(&directory, &SystemResolver, tasks);
+        keep_checked(&directory, tasks);
         Ok(directory)
     };
     settings.upstreams.iter().map(start).collect()

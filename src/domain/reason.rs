@@ -149,6 +149,8 @@ reasons! {
     Overloaded = "overloaded", SERVICE_UNAVAILABLE, None, 14, 136, "The proxy is overloaded. Try again shortly.";
     /// The store cannot be read, so the credential cannot be checked. Never a pass, never a 401.
     CannotDecide = "cannot_decide", SERVICE_UNAVAILABLE, None, 14, 136, "The credential cannot be checked at the moment. Try again shortly.";
+    /// No target of the upstream passes its health check.
+    UpstreamUnavailable = "upstream_unavailable", SERVICE_UNAVAILABLE, None, 14, 136, "The service behind the proxy is not available. Try again shortly.";
     /// Connecting took, or the answer's head took, longer than configured.
     UpstreamTimeout = "upstream_timeout", GATEWAY_TIMEOUT, None, 4, 136, "The service behind the proxy did not answer in time.";
     /// Neither HTTP/1.0 nor HTTP/1.1.

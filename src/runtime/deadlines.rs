@@ -30,6 +30,8 @@ struct Shared {
 #[derive(Debug)]
 struct Slot {
     at: AtomicU64,
+    /// Never later than this, whatever is set.
+    last: AtomicU64,
     waker: AtomicWaker,
 }
 
@@ -56,6 +58,7 @@ impl Deadlines {
     pub fn register(&self) -> Deadline {
         let slot = Arc::new(Slot {
             at: AtomicU64::new(OFF),
+            last: AtomicU64::new(OFF),
             waker: AtomicWaker::new(),
         });
         self.0.slots.lock().push(slot.clone());
@@ -101,16 +104,35 @@ impl Deadlines {
 impl Deadline {
     /// Due this long from now, rounded up to whole ticks plus the one that is running.
     pub fn set(&self, after: Duration) {
+        let last = self.slot.last.load(Ordering::Relaxed);
+        self.slot
+            .at
+            .store(self.tick_after(after).min(last), Ordering::Relaxed);
+    }
+
+    /// Not due until set again, but for the last one, if there is one.
+    pub fn clear(&self) {
+        let last = self.slot.last.load(Ordering::Relaxed);
+        self.slot.at.store(last, Ordering::Relaxed);
+    }
+
+    /// Due this long from now at the latest, whatever is set or cleared meanwhile; `None` ends that.
+    pub fn set_last(&self, after: Option<Duration>) {
+        let last = after.map_or(OFF, |after| self.tick_after(after));
+        self.slot.last.store(last, Ordering::Relaxed);
+        self.slot.at.store(last, Ordering::Relaxed);
+    }
+
+    /// Whether the last one has passed.
+    pub fn is_over(&self) -> bool {
+        self.slot.last.load(Ordering::Relaxed) <= self.shared.now.load(Ordering::Relaxed)
+    }
+
+    fn tick_after(&self, after: Duration) -> u64 {
         // In words of the machine: a division of 128 bits costs more than everything else here.
         let ticks = micros(after).div_ceil(self.shared.tick_micros);
         let now = self.shared.now.load(Ordering::Relaxed);
-        let at = now.saturating_add(ticks).saturating_add(1).min(OFF - 1);
-        self.slot.at.store(at, Ordering::Relaxed);
-    }
-
-    /// Not due until set again.
-    pub fn clear(&self) {
-        self.slot.at.store(OFF, Ordering::Relaxed);
+        now.saturating_add(ticks).saturating_add(1).min(OFF - 1)
     }
 
     /// Ready once the deadline has passed, and until it is set or cleared.
@@ -178,6 +200,25 @@ mod tests {
         assert!(deadline.poll_expired(cx).is_ready());
         deadline.clear();
         assert!(deadline.poll_expired(cx).is_pending(), "cleared");
+    }
+
+    #[test]
+    fn a_last_deadline_holds_whatever_is_set_or_cleared() {
+        let deadlines = Deadlines::new(Duration::from_millis(100));
+        let deadline = deadlines.register();
+        deadline.set_last(Some(Duration::from_millis(300)));
+        for tick in 1..=3 {
+            deadlines.advance();
+            deadline.set(Duration::from_secs(5));
+            deadline.clear();
+            assert!(!deadline.is_expired() && !deadline.is_over(), "tick {tick}");
+        }
+        deadlines.advance();
+        assert!(deadline.is_expired() && deadline.is_over());
+        deadline.set(Duration::from_secs(5));
+        assert!(deadline.is_expired(), "it cannot be put off");
+        deadline.set_last(None);
+        assert!(!deadline.is_expired() && !deadline.is_over());
     }
 
     #[test]

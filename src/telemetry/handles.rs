@@ -8,7 +8,8 @@ use std::marker::PhantomData;
 use prometheus::{Histogram, IntCounter, IntGauge};
 
 use super::labels::{
-    ConnectOutcome, ConnectionRefusal, Label, RequestOutcome, ResolveOutcome, TlsHandshake, UpstreamFailure,
+    CheckOutcome, ConnectOutcome, ConnectionRefusal, Label, RequestOutcome, ResolveOutcome, TlsHandshake,
+    UpstreamFailure,
 };
 use crate::domain::identity::CredentialKind;
 
@@ -120,6 +121,14 @@ pub struct UpstreamMetrics {
     pub tls_handshakes: CounterBy<TlsHandshake>,
     /// Look-ups of names.
     pub resolutions: CounterBy<ResolveOutcome>,
+    /// Health checks.
+    pub health_checks: CounterBy<CheckOutcome>,
+    /// Requests that were tried again, none of which had reached the app.
+    pub retries: IntCounter,
+    /// Addresses of its targets.
+    pub endpoints: IntGauge,
+    /// Those of them that pass their health check.
+    pub endpoints_healthy: IntGauge,
 }
 
 /// The metrics of one listener.

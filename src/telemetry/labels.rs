@@ -118,6 +118,14 @@ labels! {
         Resumed = "resumed",
     }
 
+    /// How a health check ended.
+    CheckOutcome {
+        /// The target answered as expected.
+        Passed = "passed",
+        /// It did not, or not in time.
+        Failed = "failed",
+    }
+
     /// How looking up the name of an upstream ended.
     ResolveOutcome {
         /// It stands for at least one address.
@@ -134,6 +142,8 @@ labels! {
         ConnectTimeout = "connect_timeout",
         /// The answer's head took too long.
         ResponseTimeout = "response_timeout",
+        /// Request and answer together took too long.
+        TotalTimeout = "total_timeout",
         /// The connection stood still for too long in the middle of a body.
         IdleTimeout = "idle_timeout",
         /// The upstream broke HTTP's framing or closed early.
@@ -142,6 +152,8 @@ labels! {
         TlsFailed = "tls_failed",
         /// Its name stands for no address.
         Unresolved = "unresolved",
+        /// None of its targets passes the health check.
+        Unhealthy = "unhealthy",
     }
 
     /// Why an accepted connection was closed without serving it.
@@ -192,6 +204,7 @@ mod tests {
         check::<ConnectOutcome>();
         check::<TlsHandshake>();
         check::<ResolveOutcome>();
+        check::<CheckOutcome>();
         check::<UpstreamFailure>();
         check::<ConnectionRefusal>();
         check::<FlushOutcome>();

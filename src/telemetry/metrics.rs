@@ -98,6 +98,10 @@ pub struct Metrics {
     upstream_connections: IntGaugeVec,
     upstream_tls_handshakes: IntCounterVec,
     upstream_resolutions: IntCounterVec,
+    upstream_health_checks: IntCounterVec,
+    upstream_retries: IntCounterVec,
+    upstream_endpoints: IntGaugeVec,
+    upstream_endpoints_healthy: IntGaugeVec,
     connections: IntGaugeVec,
     connections_accepted: IntCounterVec,
     connections_refused: IntCounterVec,
@@ -248,6 +252,26 @@ impl Metrics {
                 "Look-ups of the names of an upstream by outcome.",
                 &["upstream", "outcome"],
             )?,
+            upstream_health_checks: d.counters(
+                "upstream_health_checks_total",
+                "Health checks of an upstream's addresses by outcome.",
+                &["upstream", "outcome"],
+            )?,
+            upstream_retries: d.counters(
+                "upstream_retries_total",
+                "Tries after the first, of requests of which nothing had reached the upstream.",
+                &["upstream"],
+            )?,
+            upstream_endpoints: d.gauges(
+                "upstream_endpoints",
+                "Addresses that an upstream's targets stand for.",
+                &["upstream"],
+            )?,
+            upstream_endpoints_healthy: d.gauges(
+                "upstream_endpoints_healthy",
+                "Addresses of an upstream that pass their health check, or have none.",
+                &["upstream"],
+            )?,
             connections: d.gauges("connections", "Open client connections.", &["listener"])?,
             connections_accepted: d.counters(
                 "connections_accepted_total",
@@ -325,6 +349,12 @@ impl Metrics {
                 self.upstream_tls_handshakes.with_label_values(&[upstream, k])
             }),
             resolutions: CounterBy::build(|o| self.upstream_resolutions.with_label_values(&[upstream, o])),
+            health_checks: CounterBy::build(|o| {
+                self.upstream_health_checks.with_label_values(&[upstream, o])
+            }),
+            retries: self.upstream_retries.with_label_values(&[upstream]),
+            endpoints: self.upstream_endpoints.with_label_values(&[upstream]),
+            endpoints_healthy: self.upstream_endpoints_healthy.with_label_values(&[upstream]),
         }
     }
 

@@ -49,5 +49,5 @@ mod security;
 mod support;
 /// TLS listeners, and HTTP/2 on them, with curl, openssl and nghttp2.
 mod tls;
-/// Upstreams of every sort: Unix sockets, TLS.
+/// Upstreams of every sort: Unix sockets, TLS, HTTP/2, groups.
 mod upstreams;

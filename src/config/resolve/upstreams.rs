@@ -3,27 +3,29 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use http::StatusCode;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use super::super::raw::upstreams::UpstreamTls;
+use super::super::raw::upstreams::{BalanceChoice, Health, ProtocolChoice, UpstreamTls};
+use super::super::raw::values::TextValue;
 use super::super::raw::{Config, Upstream};
 use super::{Notes, index, secrets};
 use crate::authz::policy::RoutePolicy;
 use crate::edge::proxy::upstream::tls::{ClientIdentity, ClientTls, Roots, TlsSettings, TlsSetupError};
-use crate::edge::proxy::upstream::{Security, Target, UpstreamSettings};
+use crate::edge::proxy::upstream::{Balance, HealthSettings, Protocol, Security, Target, UpstreamSettings};
 
 /// Resolves the upstreams.
 pub(super) fn resolve(config: &Config, notes: &mut Notes<'_>) -> Vec<UpstreamSettings> {
     let mut out = Vec::new();
     for (name, upstream) in &config.upstreams {
         let key = format!("upstreams.{name}");
-        let Some(url) = &upstream.url else {
+        let targets = targets(&key, upstream, notes);
+        let health = upstream.health.as_ref();
+        let health = health.and_then(|written| health_check(&key, written, notes));
+        if targets.is_empty() {
             continue;
-        };
-        let targets = vec![Target {
-            address: url.0.clone(),
-        }];
+        }
         let Some(tls) = tls(&key, upstream, &targets, notes) else {
             continue;
         };
@@ -31,14 +33,123 @@ pub(super) fn resolve(config: &Config, notes: &mut Notes<'_>) -> Vec<UpstreamSet
             name: Arc::from(name.as_str()),
             targets,
             tls: Arc::new(tls),
+            protocol: match upstream.protocol {
+                ProtocolChoice::Http1 => Protocol::Http1,
+                ProtocolChoice::Http2 => Protocol::Http2,
+                ProtocolChoice::Auto => Protocol::Auto,
+            },
+            max_streams: upstream.max_streams,
+            balance: match upstream.balance {
+                BalanceChoice::RoundRobin => Balance::RoundRobin,
+                BalanceChoice::HashClientAddress => Balance::ClientAddress,
+                BalanceChoice::HashSubject => Balance::Subject,
+            },
+            health,
             connect_timeout: upstream.timeouts.connect.0,
             response_timeout: upstream.timeouts.response.0,
+            total_timeout: upstream.timeouts.total.map(|t| t.0),
             idle_timeout: upstream.timeouts.idle.0,
             max_idle_per_thread: index(upstream.max_idle_connections),
             dns_refresh: config.dns.refresh.0,
         });
     }
     out
+}
+
+/// Where the app is: in one place, or in several. Empty after a problem was reported.
+fn targets(key: &str, upstream: &Upstream, notes: &mut Notes<'_>) -> Vec<Target> {
+    let written = match (&upstream.url, &upstream.targets) {
+        (Some(url), None) => {
+            return vec![Target {
+                address: url.0.clone(),
+                weight: 1,
+            }];
+        }
+        (None, Some(targets)) => targets,
+        (Some(_), Some(_)) => {
+            notes.report.add(
+                &format!("{key}.targets"),
+                "url and targets",
+                "one of the two",
+                "remove one of the two",
+            );
+            return Vec::new();
+        }
+        (None, None) => {
+            notes.report.add(
+                &format!("{key}.url"),
+                "nothing",
+                "where the app is",
+                "set url, or targets when it is in several places",
+            );
+            return Vec::new();
+        }
+    };
+    let mut out: Vec<Target> = Vec::new();
+    for (i, target) in written.iter().enumerate() {
+        // A missing one is told already: it is required.
+        let Some(url) = &target.url else {
+            continue;
+        };
+        if let Some(first) = out.iter().position(|t| t.address == url.0) {
+            notes.report.add(
+                &format!("{key}.targets[{i}].url"),
+                format!("{}, the url of targets[{first}] too", url.0.text()),
+                "a url of its own for each target",
+                "remove one of them, and give the other more weight",
+            );
+        }
+        out.push(Target {
+            address: url.0.clone(),
+            weight: target.weight,
+        });
+    }
+    out
+}
+
+fn health_check(key: &str, written: &Health, notes: &mut Notes<'_>) -> Option<HealthSettings> {
+    let path = written
+        .path
+        .starts_with('/')
+        .then(|| written.path.parse().ok())
+        .flatten();
+    let Some(path) = path else {
+        notes.report.add(
+            &format!("{key}.health.path"),
+            format!("{:?}", written.path),
+            "a path such as /healthz",
+            "begin it with / and leave out spaces and #",
+        );
+        return None;
+    };
+    if written.timeout.0 > written.interval.0 {
+        notes.report.add(
+            &format!("{key}.health.timeout"),
+            written.timeout.text(),
+            format!("at most the interval, which is {}", written.interval.text()),
+            "raise the one or lower the other",
+        );
+    }
+    let mut expect_status = Vec::new();
+    for (i, status) in written.expect_status.iter().enumerate() {
+        match StatusCode::from_u16(*status) {
+            Ok(code) if (200..600).contains(status) => expect_status.push(code),
+            _ => notes.report.add(
+                &format!("{key}.health.expect_status[{i}]"),
+                status.to_string(),
+                "a status code from 200 to 599",
+                "correct it",
+            ),
+        }
+    }
+    Some(HealthSettings {
+        path,
+        interval: written.interval.0,
+        timeout: written.timeout.0,
+        healthy_after: written.healthy_after,
+        unhealthy_after: written.unhealthy_after,
+        expect_status,
+    })
 }
 
 /// Warns about upstreams that no route names.
@@ -59,8 +170,11 @@ fn tls(key: &str, upstream: &Upstream, targets: &[Target], notes: &mut Notes<'_>
         server_name,
         pins,
     } = &upstream.tls;
-    let over_tls = targets.iter().find(|t| t.address.security() == Security::Tls);
-    let Some(first) = over_tls else {
+    let over_tls: Vec<&Target> = targets
+        .iter()
+        .filter(|t| t.address.security() == Security::Tls)
+        .collect();
+    if over_tls.is_empty() {
         let written = [
             ("ca_file", ca_file.is_some()),
             ("cert_file", cert_file.is_some()),
@@ -77,7 +191,7 @@ fn tls(key: &str, upstream: &Upstream, targets: &[Target], notes: &mut Notes<'_>
             );
         }
         return Some(TlsSettings::default());
-    };
+    }
     let roots = match ca_file {
         None => Some(Roots::System),
         Some(path) => certificates(&format!("{key}.tls.ca_file"), path, notes).map(Roots::Given),
@@ -90,7 +204,7 @@ fn tls(key: &str, upstream: &Upstream, targets: &[Target], notes: &mut Notes<'_>
         pins: pins.iter().map(|p| p.0).collect(),
     };
     let problem = match ClientTls::new(&settings, &[]) {
-        Ok(tls) => tls.name_of(&first.address).err(),
+        Ok(tls) => over_tls.iter().find_map(|t| tls.name_of(&t.address).err()),
         Err(error) => Some(error),
     };
     let Some(problem) = problem else {

@@ -251,7 +251,6 @@ fn an_upstreams_tls_is_told_before_the_start() {
             format!("cert_file: {cert}, key_file: {wrong_key}"),
             "is the key of this certificate",
         ),
-        ("https://a~b", format!("ca_file: {cert}"), "set server_name"),
         (
             "https://a",
             "server_name: ''".to_owned(),

@@ -2,21 +2,27 @@
 //!
 //! A request's body is counted against its route's bound while it streams, and tells the upstream's clock
 //! whose turn it is. An answer's body gives its upstream connection back to the pool when it ends, and
-//! closes it when it does not. Trailers end here: they would carry fields past every check.
+//! closes it when it does not. Trailers end here, but where both ends speak HTTP/2: then they go on without
+//! the fields that may not stand in a head either.
 
+use std::cell::Cell;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
+use http::HeaderMap;
+use http::header::{CONTENT_LENGTH, HOST};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::http2::Stream;
+use super::lease::Lease;
 use super::observe::Observed;
-use super::pool::Lease;
 use super::screen::Busy;
+use crate::gate::upstream_headers::{UpstreamHeaders, strip_hop_by_hop};
 use crate::runtime::deadlines::Deadline;
 use crate::telemetry::labels::UpstreamFailure;
 
@@ -35,6 +41,51 @@ pub enum BodyError {
     /// The upstream's body stood still for too long.
     #[error("the upstream's body stood still for too long")]
     UpstreamIdle,
+    /// The whole exchange took too long.
+    #[error("request and answer together took too long")]
+    Total,
+}
+
+/// What becomes of trailers.
+#[derive(Debug, Clone)]
+pub enum Trailers {
+    /// They end here.
+    Dropped,
+    /// They go on, without what this would strip from a head.
+    Passed(Arc<UpstreamHeaders>),
+}
+
+impl Trailers {
+    /// What goes on of a request's.
+    fn of_request(&self, mut fields: HeaderMap) -> Option<Frame<Bytes>> {
+        let Self::Passed(writer) = self else {
+            return None;
+        };
+        strip_hop_by_hop(&mut fields);
+        writer.strip_trailers(&mut fields);
+        fields.remove(CONTENT_LENGTH);
+        fields.remove(HOST);
+        Some(Frame::trailers(fields))
+    }
+
+    /// What goes on of an answer's.
+    fn of_answer(&self, mut fields: HeaderMap) -> Option<Frame<Bytes>> {
+        let Self::Passed(_) = self else {
+            return None;
+        };
+        strip_hop_by_hop(&mut fields);
+        fields.remove(CONTENT_LENGTH);
+        Some(Frame::trailers(fields))
+    }
+}
+
+/// Whose fault it is that a request's body did not arrive whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// It was more than the route allows.
+    TooLarge,
+    /// The client broke off.
+    Client,
 }
 
 /// A request's body on its way to the upstream.
@@ -48,6 +99,9 @@ pub struct RequestBody {
     turn: Duration,
     /// The client's clock, where the screen has none.
     stream: Option<Rc<Stream>>,
+    trailers: Trailers,
+    /// Where it is told how it ended, when nobody else says so: over HTTP/2 hyper keeps that to itself.
+    fault: Option<Rc<Cell<Option<Fault>>>>,
     ended: bool,
 }
 
@@ -67,8 +121,36 @@ impl RequestBody {
             clock,
             turn,
             stream,
+            trailers: Trailers::Dropped,
+            fault: None,
             ended,
         }
+    }
+
+    /// The same body, whose trailers go this way.
+    #[must_use]
+    pub fn with_trailers(self, trailers: Trailers) -> Self {
+        Self { trailers, ..self }
+    }
+
+    /// What becomes of its trailers.
+    pub fn trailers(&self) -> &Trailers {
+        &self.trailers
+    }
+
+    /// Whose fault it will be, should it not arrive whole. Known while it is sent and after.
+    pub(super) fn watch(&mut self) -> Rc<Cell<Option<Fault>>> {
+        Rc::clone(self.fault.get_or_insert_default())
+    }
+
+    fn fail(&mut self, error: BodyError) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Some(told) = &self.fault {
+            told.set(Some(match error {
+                BodyError::TooLarge => Fault::TooLarge,
+                _ => Fault::Client,
+            }));
+        }
+        Poll::Ready(Some(Err(error)))
     }
 
     /// The client's end of it, when nothing was sent.
@@ -99,16 +181,26 @@ impl HttpBody for RequestBody {
         }
         this.clock.set(this.turn);
         let frame = match frame.transpose().map_err(BodyError::Client) {
-            Ok(frame) => frame.and_then(|frame| frame.into_data().ok()),
-            Err(error) => return Poll::Ready(Some(Err(error))),
+            Ok(frame) => frame,
+            Err(error) => return this.fail(error),
         };
-        let Some(data) = frame else {
-            this.ended = true;
-            return Poll::Ready(None);
+        let data = match frame.map(Frame::into_data) {
+            Some(Ok(data)) => data,
+            // Trailers come last.
+            Some(Err(last)) => {
+                this.ended = true;
+                let trailers = last.into_trailers().ok();
+                let trailers = trailers.and_then(|fields| this.trailers.of_request(fields));
+                return Poll::Ready(trailers.map(Ok));
+            }
+            None => {
+                this.ended = true;
+                return Poll::Ready(None);
+            }
         };
         match this.left.checked_sub(data.len() as u64) {
             Some(left) => this.left = left,
-            None => return Poll::Ready(Some(Err(BodyError::TooLarge))),
+            None => return this.fail(BodyError::TooLarge),
         }
         Poll::Ready(Some(Ok(Frame::data(data))))
     }
@@ -143,6 +235,7 @@ struct Upstream {
     lease: Option<Lease>,
     clock: Rc<Deadline>,
     idle_timeout: Duration,
+    trailers: Trailers,
     waits: bool,
 }
 
@@ -157,7 +250,13 @@ impl Body {
     }
 
     /// The upstream's, whose connection goes back to the pool at its end.
-    pub fn upstream(incoming: Incoming, lease: Lease, clock: Rc<Deadline>, idle_timeout: Duration) -> Self {
+    pub fn upstream(
+        incoming: Incoming,
+        lease: Lease,
+        clock: Rc<Deadline>,
+        idle_timeout: Duration,
+        trailers: Trailers,
+    ) -> Self {
         if incoming.is_end_stream() {
             lease.give_back();
             return Self {
@@ -171,6 +270,7 @@ impl Body {
                 lease: Some(lease),
                 clock,
                 idle_timeout,
+                trailers,
                 waits: false,
             }),
             tail: None,
@@ -186,14 +286,22 @@ impl Body {
 
 impl Upstream {
     fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if self.clock.is_over() {
+            self.failed(UpstreamFailure::TotalTimeout);
+            return Poll::Ready(Some(Err(BodyError::Total)));
+        }
         let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) else {
             if !self.waits {
                 self.waits = true;
                 self.clock.set(self.idle_timeout);
             }
             ready!(self.clock.poll_expired(cx));
-            self.failed(UpstreamFailure::IdleTimeout);
-            return Poll::Ready(Some(Err(BodyError::UpstreamIdle)));
+            let (failure, error) = match self.clock.is_over() {
+                true => (UpstreamFailure::TotalTimeout, BodyError::Total),
+                false => (UpstreamFailure::IdleTimeout, BodyError::UpstreamIdle),
+            };
+            self.failed(failure);
+            return Poll::Ready(Some(Err(error)));
         };
         if std::mem::take(&mut self.waits) {
             self.clock.clear();
@@ -202,13 +310,24 @@ impl Upstream {
             Some(Ok(frame)) => match frame.into_data() {
                 Ok(data) => Poll::Ready(Some(Ok(Frame::data(data)))),
                 // Trailers come last.
-                Err(_) => self.end(),
+                Err(last) => {
+                    self.give_back();
+                    let trailers = last.into_trailers().ok();
+                    Poll::Ready(
+                        trailers
+                            .and_then(|fields| self.trailers.of_answer(fields))
+                            .map(Ok),
+                    )
+                }
             },
             Some(Err(error)) => {
                 self.failed(UpstreamFailure::InvalidAnswer);
                 Poll::Ready(Some(Err(BodyError::Upstream(error))))
             }
-            None => self.end(),
+            None => {
+                self.give_back();
+                Poll::Ready(None)
+            }
         }
     }
 
@@ -219,21 +338,18 @@ impl Upstream {
         }
     }
 
-    fn end(&mut self) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn give_back(&mut self) {
         if let Some(lease) = self.lease.take() {
             lease.give_back();
         }
-        Poll::Ready(None)
     }
 }
 
 impl Drop for Upstream {
     /// hyper does not ask for the end of a body whose length it knows.
     fn drop(&mut self) {
-        if self.incoming.is_end_stream()
-            && let Some(lease) = self.lease.take()
-        {
-            lease.give_back();
+        if self.incoming.is_end_stream() {
+            self.give_back();
         }
         if self.waits {
             self.clock.clear();

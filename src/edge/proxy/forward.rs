@@ -4,6 +4,7 @@
 //! A request is sent again only when hyper hands it back untouched: then nothing of it can have reached the
 //! app. The upstream's clock runs while it is the upstream's turn: not while the client is still sending.
 
+use std::cell::Cell;
 use std::error::Error;
 use std::io;
 use std::rc::Rc;
@@ -15,13 +16,17 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version, 
 use http_body::Body as _;
 use hyper::body::Incoming;
 
-use super::body::{Body, BodyError, RequestBody};
+use super::body::{Body, BodyError, Fault, RequestBody, Trailers};
 use super::decide::Decide;
-use super::pool::{Lease, Pool, Upstream};
+use super::endpoint_pool::Pool;
+use super::lease::Lease;
+use super::pool::{NoEndpoint, Upstream};
 use super::service::{Client, Engine};
+use super::upstream::Balance;
+use super::upstream::balance::{key_of, key_of_address};
 use crate::domain::reason::Reason;
+use crate::gate::Forwarding;
 use crate::gate::upstream_headers::strip_hop_by_hop;
-use crate::gate::{Forwarding, Permit};
 use crate::telemetry::labels::UpstreamFailure;
 
 /// Connections tried for one request; the last one is always fresh.
@@ -70,6 +75,10 @@ impl<D: Decide> Engine<D> {
         let settings = upstream.settings();
         let response_timeout = route.response_timeout.unwrap_or(settings.response_timeout);
         let mut headers = parts.headers;
+        let trailers = match client.wire.stream() {
+            Some(_) => Trailers::Passed(Arc::clone(forwarding.writer())),
+            None => Trailers::Dropped,
+        };
         prepare_head(forwarding, &parts.uri, &mut headers);
         headers.entry(HOST).or_insert_with(|| settings.authority());
         if declared.is_none() {
@@ -82,15 +91,16 @@ impl<D: Decide> Engine<D> {
             client.exchange.clone(),
             response_timeout,
             client.wire.stream().cloned(),
-        );
+        )
+        .with_trailers(trailers.clone());
         let mut request = Request::new(body);
         *request.method_mut() = parts.method;
         *request.uri_mut() = Uri::from(forwarding.target.clone());
         *request.version_mut() = Version::HTTP_11;
         *request.headers_mut() = headers;
 
-        let (response, lease) =
-            exchange(&forwarding.permit, &upstream, client, request, response_timeout).await?;
+        client.exchange.set_last(settings.total_timeout);
+        let (response, lease) = exchange(forwarding, &upstream, client, request, response_timeout).await?;
         let (mut parts, incoming) = response.into_parts();
         if !is_valid_answer(parts.status, &parts.headers) {
             upstream.metrics().failures.inc(UpstreamFailure::InvalidAnswer);
@@ -98,7 +108,13 @@ impl<D: Decide> Engine<D> {
         }
         strip_hop_by_hop(&mut parts.headers);
         parts.version = Version::HTTP_11;
-        let body = Body::upstream(incoming, lease, client.exchange.clone(), settings.idle_timeout);
+        let body = Body::upstream(
+            incoming,
+            lease,
+            client.exchange.clone(),
+            settings.idle_timeout,
+            trailers,
+        );
         Ok(Response::from_parts(parts, body))
     }
 }
@@ -118,7 +134,7 @@ fn prepare_head(forwarding: &Forwarding, uri: &Uri, headers: &mut HeaderMap) {
 
 /// One request, one answer. The permit is not looked at: having it is the point.
 async fn exchange(
-    _permit: &Permit,
+    forwarding: &Forwarding,
     upstream: &Rc<Upstream>,
     client: &Client,
     mut request: Request<RequestBody>,
@@ -127,17 +143,29 @@ async fn exchange(
     // Endpoints that no connection could be opened to; nearly always none.
     let mut tried: Vec<Rc<Pool>> = Vec::new();
     let mut failure = UpstreamFailure::Unreachable;
+    let affinity = affinity(upstream.settings().balance, forwarding);
     for attempt in 1..=MAX_TRIES {
-        let chosen = match upstream.choose(&tried) {
-            None if tried.is_empty() => {
+        if attempt > 1 {
+            upstream.metrics().retries.inc();
+        }
+        let chosen = match upstream.choose(affinity, &tried) {
+            Err(NoEndpoint::None) => {
                 upstream.looked_up().await;
-                failure = UpstreamFailure::Unresolved;
-                upstream.choose(&tried)
+                upstream.choose(affinity, &tried)
             }
             chosen => chosen,
         };
-        let Some(pool) = chosen else {
-            break;
+        let pool = match chosen {
+            Ok(pool) => pool,
+            Err(NoEndpoint::Other) => break,
+            Err(NoEndpoint::None) => {
+                failure = UpstreamFailure::Unresolved;
+                break;
+            }
+            Err(NoEndpoint::Healthy) => {
+                failure = UpstreamFailure::Unhealthy;
+                break;
+            }
         };
         let waiting = if attempt < MAX_TRIES { pool.take() } else { None };
         let mut lease = match waiting {
@@ -151,15 +179,22 @@ async fn exchange(
                 }
             },
         };
-        let sending = lease.sender().try_send_request(request);
+        let Ok(fault) = lease.prepare(&mut request) else {
+            return Err(Failure::after_body(Reason::InternalError));
+        };
+        let sending = lease.send(request);
         match client.exchange.bound(response_timeout, sending).await {
             Some(Ok(response)) => return Ok((response, lease)),
             Some(Err(mut error)) => match error.take_message() {
                 Some(untouched) => request = untouched,
-                None => return Err(broken_off(upstream, &error.into_error())),
+                None => return Err(broken_off(upstream, &error.into_error(), fault)),
             },
             None => {
-                upstream.metrics().failures.inc(UpstreamFailure::ResponseTimeout);
+                lease.distrust();
+                upstream.metrics().failures.inc(match client.exchange.is_over() {
+                    true => UpstreamFailure::TotalTimeout,
+                    false => UpstreamFailure::ResponseTimeout,
+                });
                 return Err(Failure::after_body(Reason::UpstreamTimeout));
             }
         }
@@ -168,18 +203,38 @@ async fn exchange(
     Err(Failure {
         reason: match failure {
             UpstreamFailure::ConnectTimeout => Reason::UpstreamTimeout,
+            UpstreamFailure::Unhealthy => Reason::UpstreamUnavailable,
             _ => Reason::UpstreamUnreachable,
         },
         unread: Some(request.into_body().into_incoming()),
     })
 }
 
+/// What requests have in common that go to the same place.
+fn affinity(balance: Balance, forwarding: &Forwarding) -> Option<u64> {
+    match balance {
+        Balance::RoundRobin => None,
+        Balance::ClientAddress => Some(key_of_address(forwarding.client.ip())),
+        Balance::Subject => Some(match forwarding.permit.authentication() {
+            Some(known) => key_of(known.identity().principal.as_str().as_bytes()),
+            // Nobody in particular: then by where it comes from.
+            None => key_of_address(forwarding.client.ip()),
+        }),
+    }
+}
+
 /// Whose fault it was that an exchange ended without an answer.
-fn broken_off(upstream: &Upstream, error: &hyper::Error) -> Failure {
-    match cause_of::<BodyError>(error) {
-        Some(BodyError::TooLarge) => Failure::after_body(Reason::BodyTooLarge),
+fn broken_off(upstream: &Upstream, error: &hyper::Error, fault: Option<Rc<Cell<Option<Fault>>>>) -> Failure {
+    let fault = match (fault.and_then(|fault| fault.get()), cause_of::<BodyError>(error)) {
+        (Some(fault), _) => Some(fault),
+        (None, Some(BodyError::TooLarge)) => Some(Fault::TooLarge),
+        (None, Some(_)) => Some(Fault::Client),
+        (None, None) => None,
+    };
+    match fault {
+        Some(Fault::TooLarge) => Failure::after_body(Reason::BodyTooLarge),
         // The client broke off: nobody will read this, but it is no fault of the upstream.
-        Some(_) => Failure::after_body(Reason::MalformedRequest),
+        Some(Fault::Client) => Failure::after_body(Reason::MalformedRequest),
         // In TLS 1.3 an upstream that does not take our certificate says so after the handshake.
         None if cause_of::<rustls::Error>(error).is_some() => {
             let name = &*upstream.settings().name;

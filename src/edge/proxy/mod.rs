@@ -9,8 +9,10 @@
 pub mod body;
 mod connection;
 pub mod decide;
+mod endpoint_pool;
 mod forward;
 mod http2;
+mod lease;
 pub mod observe;
 pub mod own_pages;
 pub mod pool;
@@ -22,6 +24,7 @@ pub mod settings;
 mod tests;
 mod unread;
 pub mod upstream;
+mod version;
 
 pub use connection::{Arrival, Covers, Protocol};
 pub use decide::Decide;

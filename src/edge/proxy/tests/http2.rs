@@ -21,11 +21,11 @@ use crate::runtime::workers::spawn_here;
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 const PREFACE: &str = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-type ClientBody = UnsyncBoxBody<Bytes, std::convert::Infallible>;
-type Client = SendRequest<ClientBody>;
+pub(super) type ClientBody = UnsyncBoxBody<Bytes, std::convert::Infallible>;
+pub(super) type Client = SendRequest<ClientBody>;
 
 #[derive(Clone)]
-struct Here;
+pub(super) struct Here;
 
 impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for Here {
     fn execute(&self, work: F) {
@@ -35,7 +35,7 @@ impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for Here {
 
 impl World {
     /// A client that has said hello, and what tells that its connection has ended.
-    async fn http2(&self) -> (Client, tokio::sync::oneshot::Receiver<()>) {
+    pub(super) async fn http2(&self) -> (Client, tokio::sync::oneshot::Receiver<()>) {
         let stream = self.client().stream;
         let mut builder = Builder::new(Here);
         builder.initial_stream_window_size(65_535);

@@ -6,4 +6,5 @@ mod refusing;
 mod stalling;
 mod support;
 mod upstream_faults;
+mod upstream_http2;
 mod upstream_names;

@@ -123,6 +123,16 @@ impl World {
         }
     }
 
+    /// The upstream's socket, for a server of the test's own.
+    pub(super) fn take_upstream(&mut self) -> TcpListener {
+        let other = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
+        other.set_nonblocking(true).expect("set");
+        std::mem::replace(
+            &mut self.upstream,
+            TcpListener::from_std(other).expect("registered"),
+        )
+    }
+
     /// Lets so many ticks of 5 ms pass at once.
     pub(super) async fn ticks(&self, ticks: u32) {
         (0..ticks).for_each(|_| self.deadlines.advance());

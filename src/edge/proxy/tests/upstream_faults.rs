@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use super::support::{World, field, on_a_data_thread};
 use crate::edge::proxy::ConnectionSettings;
+use crate::edge::proxy::upstream::UpstreamSettings;
+use crate::telemetry::labels::UpstreamFailure;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
@@ -239,5 +241,58 @@ fn a_body_that_stands_still_is_given_up() {
         client.until("half").await;
         assert_eq!(client.rest().await, "");
         assert_eq!(upstream.rest().await, "");
+    });
+}
+
+#[test]
+fn an_exchange_that_takes_too_long_as_a_whole_ends_though_it_moves() {
+    on_a_data_thread(async {
+        let adapt =
+            |settings: &mut UpstreamSettings| settings.total_timeout = Some(Duration::from_millis(100));
+        let world = World::with(ConnectionSettings::default(), adapt).await;
+        let failures = world.metrics.for_upstream("api").failures;
+        let mut client = world.client();
+        client.send(GET).await;
+        let mut upstream = world.accept().await;
+        upstream.head().await;
+        let (head, body) = client.answer().await;
+        assert!(
+            head.starts_with("HTTP/1.1 504") && body.contains("upstream_timeout"),
+            "{head}{body}"
+        );
+        assert_eq!(failures.count(UpstreamFailure::TotalTimeout), 1);
+
+        let mut client = world.client();
+        client.send(GET).await;
+        let mut upstream = world.accept().await;
+        upstream.head().await;
+        upstream
+            .send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+            .await;
+        client.head().await;
+        while failures.count(UpstreamFailure::TotalTimeout) < 2 {
+            upstream.send("1\r\nx\r\n").await;
+            world.ticks(1).await;
+        }
+        let rest = client.rest().await;
+        assert!(!rest.ends_with("0\r\n\r\n"), "it broke off: {rest}");
+
+        // The next request of a connection has a time of its own.
+        let adapt = |settings: &mut UpstreamSettings| {
+            settings.total_timeout = Some(Duration::from_secs(60));
+            settings.response_timeout = Duration::from_secs(60);
+        };
+        let world = World::with(ConnectionSettings::default(), adapt).await;
+        let mut client = world.client();
+        for _ in 0..2 {
+            client.send(GET).await;
+            let mut upstream = world.accept().await;
+            upstream.head().await;
+            world.ticks(8000).await;
+            upstream
+                .send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok")
+                .await;
+            assert_eq!(client.answer().await.1, "ok");
+        }
     });
 }

@@ -8,8 +8,9 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 
 use super::address::Security;
-use super::directory::Directory;
+use super::directory::{Directory, HTTP2};
 use super::endpoint::{Door, Endpoint};
+use super::settings::Protocol;
 use super::stream::Stream;
 
 /// Why no stream was opened.
@@ -28,19 +29,36 @@ pub enum DialError {
 pub struct Dialed {
     /// The stream.
     pub stream: Stream,
+    /// Which version of HTTP is spoken on it.
+    pub version: HttpVersion,
     /// Whether a TLS session was resumed; `None` without TLS.
     pub handshake: Option<HandshakeKind>,
 }
 
+/// Which version of HTTP is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HttpVersion {
+    /// HTTP/1.1.
+    One,
+    /// HTTP/2.
+    Two,
+}
+
 /// Opens a stream to this endpoint of the upstream.
 pub async fn dial(directory: &Directory, endpoint: &Endpoint) -> Result<Dialed, DialError> {
+    let protocol = directory.settings().protocol;
+    let in_the_open = |stream| Dialed {
+        stream,
+        version: match protocol {
+            Protocol::Http2 => HttpVersion::Two,
+            Protocol::Http1 | Protocol::Auto => HttpVersion::One,
+        },
+        handshake: None,
+    };
     let tcp = match endpoint.door() {
         Door::Unix(path) => {
             let stream = UnixStream::connect(path).await.map_err(DialError::Unreachable)?;
-            return Ok(Dialed {
-                stream: Stream::Unix(stream),
-                handshake: None,
-            });
+            return Ok(in_the_open(Stream::Unix(stream)));
         }
         Door::Tcp(address) => TcpStream::connect(address)
             .await
@@ -48,22 +66,24 @@ pub async fn dial(directory: &Directory, endpoint: &Endpoint) -> Result<Dialed, 
     };
     tcp.set_nodelay(true).map_err(DialError::Unreachable)?;
     let target = directory.settings().targets.get(endpoint.target());
-    let (Some(tls), Some(target)) = (
-        directory.tls(),
-        target.filter(|t| t.address.security() == Security::Tls),
-    ) else {
-        return Ok(Dialed {
-            stream: Stream::Tcp(tcp),
-            handshake: None,
-        });
+    let secure = target.filter(|t| t.address.security() == Security::Tls);
+    let (Some(tls), Some(target)) = (directory.tls(), secure) else {
+        return Ok(in_the_open(Stream::Tcp(tcp)));
     };
     let name = tls
         .name_of(&target.address)
         .map_err(|error| DialError::Tls(io::Error::other(error)))?;
     let connector = TlsConnector::from(tls.config.clone());
     let stream = connector.connect(name, tcp).await.map_err(DialError::Tls)?;
+    let session = stream.get_ref().1;
+    let version = match (protocol, session.alpn_protocol()) {
+        (Protocol::Http2 | Protocol::Auto, Some(HTTP2)) => HttpVersion::Two,
+        (Protocol::Http2, _) => return Err(DialError::Tls(io::Error::other("HTTP/2 was not agreed on"))),
+        (Protocol::Http1 | Protocol::Auto, _) => HttpVersion::One,
+    };
     Ok(Dialed {
-        handshake: stream.get_ref().1.handshake_kind(),
+        version,
+        handshake: session.handshake_kind(),
         stream: Stream::Tls(Box::new(stream)),
     })
 }

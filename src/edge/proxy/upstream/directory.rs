@@ -12,12 +12,16 @@ use tokio::sync::watch;
 
 use super::address::{Place, Security};
 use super::endpoint::{Door, Endpoint};
-use super::settings::{Target, UpstreamSettings};
+use super::settings::{Protocol, Target, UpstreamSettings};
 use super::tls::{ClientTls, TlsSettings, TlsSetupError};
 use crate::telemetry::{Metrics, UpstreamMetrics};
 
 /// Most addresses of one name that are used.
 pub(super) const MAX_ADDRESSES: usize = 16;
+
+/// Names of protocols in ALPN (RFC 7301 section 6).
+pub(super) const HTTP1: &[u8] = b"http/1.1";
+pub(super) const HTTP2: &[u8] = b"h2";
 
 /// The endpoints of an upstream at one time.
 pub type Endpoints = Arc<[Arc<Endpoint>]>;
@@ -46,7 +50,7 @@ impl Directory {
         let endpoints = written(&settings);
         let named = |target: &Target| matches!(target.address.place(), Place::Name { .. });
         let names = settings.targets.iter().filter(|t| named(t)).count();
-        Ok(Arc::new(Self {
+        let directory = Arc::new(Self {
             looked_up: settings
                 .targets
                 .iter()
@@ -57,7 +61,9 @@ impl Directory {
             settings,
             tls,
             endpoints: watch::Sender::new(endpoints),
-        }))
+        });
+        directory.count();
+        Ok(directory)
     }
 
     /// Its settings.
@@ -119,11 +125,26 @@ impl Directory {
             *endpoints = after;
             true
         });
+        self.count();
+    }
+
+    /// Brings the gauges up to date.
+    pub(super) fn count(&self) {
+        let endpoints = self.endpoints.borrow();
+        let healthy = endpoints.iter().filter(|e| e.is_healthy()).count();
+        let number = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+        self.metrics.endpoints.set(number(endpoints.len()));
+        self.metrics.endpoints_healthy.set(number(healthy));
     }
 }
 
 fn client_tls(settings: &UpstreamSettings, tls: &TlsSettings) -> Result<ClientTls, TlsSetupError> {
-    let client = ClientTls::new(tls, &[b"http/1.1"])?;
+    let offered: &[&[u8]] = match settings.protocol {
+        Protocol::Http1 => &[HTTP1],
+        Protocol::Http2 => &[HTTP2],
+        Protocol::Auto => &[HTTP2, HTTP1],
+    };
+    let client = ClientTls::new(tls, offered)?;
     for target in &settings.targets {
         if target.address.security() == Security::Tls {
             client.name_of(&target.address)?;

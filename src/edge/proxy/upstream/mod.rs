@@ -6,18 +6,21 @@
 //! (`forward` does).
 
 mod address;
+pub mod balance;
 mod dial;
 mod directory;
 mod endpoint;
+mod health;
 mod resolve;
 pub mod settings;
 mod stream;
 pub mod tls;
 
 pub use address::{InvalidAddress, Place, Security, UpstreamAddress};
-pub use dial::{DialError, Dialed, dial};
+pub use dial::{DialError, Dialed, HttpVersion, dial};
 pub use directory::{Directory, Endpoints};
 pub use endpoint::{Change, Door, Endpoint};
+pub use health::keep_checked;
 pub use resolve::{Resolve, SystemResolver, keep_resolved};
-pub use settings::{Target, UpstreamSettings};
+pub use settings::{Balance, HealthSettings, Protocol, Target, UpstreamSettings};
 pub use stream::Stream;
