@@ -301,3 +301,39 @@ fn signed(name: &str) -> (String, String) {
     let made = rcgen::generate_simple_self_signed([name.to_owned()]).expect("a certificate");
     (made.cert.pem(), made.signing_key.serialize_pem())
 }
+
+#[test]
+fn an_upstream_is_in_one_place_or_in_several_and_its_check_fits_together() {
+    let a = "url: 'http://a:1'";
+    for (upstream, expected) in [
+        (String::new(), "set url, or targets"),
+        (format!("{a}, targets: [{{ {a} }}]"), "one of the two"),
+        ("targets: []".to_owned(), "targets"),
+        ("targets: [{ weight: 1 }]".to_owned(), "targets[0].url"),
+        (
+            format!("targets: [{{ {a} }}, {{ {a} }}]"),
+            "a url of its own for each target",
+        ),
+        (format!("targets: [{{ {a}, weight: 0 }}]"), "targets[0].weight"),
+        (
+            format!("{a}, health: {{ path: healthz }}"),
+            "a path such as /healthz",
+        ),
+        (
+            format!("{a}, health: {{ interval: 1s, timeout: 2s }}"),
+            "at most the interval, which is 1s",
+        ),
+        (
+            format!("{a}, health: {{ expect_status: [200, 99] }}"),
+            "a status code from 200 to 599",
+        ),
+        (format!("{a}, balance: random"), "round_robin"),
+        (format!("{a}, protocol: http3"), "http2"),
+    ] {
+        let text = format!(
+            "version: 1\nupstreams:\n  api: {{ {upstream} }}\nroutes:\n  - {{ path: /, upstream: api }}\n"
+        );
+        let problems = read(&text).expect_err(expected).to_string();
+        assert!(problems.contains(expected), "{upstream}: {problems}");
+    }
+}
