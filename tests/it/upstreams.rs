@@ -54,6 +54,7 @@ fn an_upstream_behind_a_unix_socket_is_an_upstream_like_any_other() {
         sample(&door, "doorward_upstream_connects_total", &["\"failed\""]),
         1
     );
+    assert_eq!(sample(&door, "doorward_upstream_retries_total", &[]), 0);
 }
 
 /// A server that tells which name it was asked by and whether the session was resumed; at /close it closes.

@@ -145,9 +145,6 @@ async fn exchange(
     let mut failure = UpstreamFailure::Unreachable;
     let affinity = affinity(upstream.settings().balance, forwarding);
     for attempt in 1..=MAX_TRIES {
-        if attempt > 1 {
-            upstream.metrics().retries.inc();
-        }
         let chosen = match upstream.choose(affinity, &tried) {
             Err(NoEndpoint::None) => {
                 upstream.looked_up().await;
@@ -167,6 +164,9 @@ async fn exchange(
                 break;
             }
         };
+        if attempt > 1 {
+            upstream.metrics().retries.inc();
+        }
         let waiting = if attempt < MAX_TRIES { pool.take() } else { None };
         let mut lease = match waiting {
             Some(lease) => lease,
@@ -179,9 +179,10 @@ async fn exchange(
                 }
             },
         };
-        let Ok(fault) = lease.prepare(&mut request) else {
-            return Err(Failure::after_body(Reason::InternalError));
-        };
+        let fault = lease.prepare(&mut request).map_err(|error| {
+            tracing::error!(%error, "a request could not be brought into its upstream's version of HTTP");
+            Failure::after_body(Reason::InternalError)
+        })?;
         let sending = lease.send(request);
         match client.exchange.bound(response_timeout, sending).await {
             Some(Ok(response)) => return Ok((response, lease)),
