@@ -86,11 +86,13 @@ fn nowhere() -> SocketAddr {
 }
 
 /// Whoever did nothing wrong cannot make these move; their rooms test them.
-const UNMOVED: [&str; 3] = [
+const UNMOVED: [&str; 4] = [
     "doorward_log_lines_dropped_total",
     "doorward_panics_total",
     // Without TLS there is nothing that ends: `tls` shows it.
     "doorward_tls_certificate_expiry_seconds",
+    // Nor an upstream to shake hands with: `upstreams` shows it.
+    "doorward_upstream_tls_handshakes_total",
 ];
 
 /// Samples that the story below must make positive, beside one of every family.
@@ -120,6 +122,9 @@ const MOVED: &[&str] = &[
     r#"doorward_upstream_failures_total{reason="response_timeout",upstream="api"}"#,
     r#"doorward_upstream_failures_total{reason="idle_timeout",upstream="api"}"#,
     r#"doorward_upstream_failures_total{reason="invalid_answer",upstream="api"}"#,
+    r#"doorward_upstream_resolutions_total{outcome="resolved",upstream="group"}"#,
+    r#"doorward_upstream_retries_total{upstream="group"}"#,
+    r#"doorward_upstream_health_checks_total{outcome="passed",upstream="well"}"#,
     r#"doorward_connections{listener="public"}"#,
     r#"doorward_connections_accepted_total{listener="public"}"#,
     r#"doorward_connections_refused_total{listener="public",reason="limit"}"#,
@@ -152,6 +157,8 @@ fn every_metric_is_fed_by_the_running_process() {
         "upstreams:\n\
          \x20 api: {{ url: \"http://{api}\", timeouts: {{ response: 300ms, idle: 50ms }} }}\n\
          \x20 gone: {{ url: \"http://{gone}\" }}\n\
+         \x20 group: {{ targets: [{{ url: \"http://{gone}\" }}, {{ url: \"http://localhost:{port}\" }}] }}\n\
+         \x20 well: {{ url: \"http://{api}\", health: {{ interval: 50ms, timeout: 50ms }} }}\n\
          throttle: {{ failures_per_id: 1, failures_per_address: 100000 }}\n\
          audit: {{ refusal_burst: 1, refusal_refill: 1h }}\n\
          usage: {{ flush_interval: 100ms }}\n\
@@ -164,10 +171,12 @@ fn every_metric_is_fed_by_the_running_process() {
          \x20   {{ name: down, issuer: b, audience: [api], jwks_url: \"http://{gone}/\" }} ] }}\n\
          routes:\n\
          \x20 - {{ name: gone, path: /gone, access: public, upstream: gone }}\n\
+         \x20 - {{ name: group, path: /group, access: public, upstream: group }}\n\
          \x20 - {{ name: slow, path: /slow/, access: public, upstream: api }}\n\
          \x20 - {{ name: broken, path: /broken, access: public, upstream: api }}\n\
          \x20 - {{ name: all, path: /, upstream: api, assertion: true }}\n",
         api = upstream.address,
+        port = upstream.address.port(),
         gone = nowhere(),
         keys = keys.address,
     );
@@ -185,6 +194,13 @@ fn every_metric_is_fed_by_the_running_process() {
     }
     assert_eq!(client.get("/.well-known/doorward/jwks.json", &[]).status, 200);
     assert_eq!(door.get("/gone", &[]).status, 502);
+    let resolved = r#"doorward_upstream_resolutions_total{outcome="resolved",upstream="group"}"#;
+    crate::support::wait::until("localhost is looked up", || positive(&door).contains(resolved));
+    assert_eq!(
+        door.get("/group", &[]).status,
+        200,
+        "the first target is down, the second is not"
+    );
     assert_eq!(door.get("/broken", &[]).status, 502);
     assert_eq!(door.get("/slow/head", &[]).status, 504);
     let mut half = door.connect();
