@@ -629,7 +629,7 @@ fn a_body_beyond_the_routes_bound_is_refused() {
 #[test]
 fn heads_that_are_late_large_or_ambiguous_get_their_status() {
     let upstream = Upstream::start(Reply::Ok("ok"));
-    let listener = "{ name: public, address: 127.0.0.1:0, head_timeout: 200ms, max_head_bytes: 2KiB, max_head_fields: 12 }";
+    let listener = "{ name: public, address: 127.0.0.1:0, head_timeout: 200ms, max_head_bytes: 2KiB, max_head_fields: 12, http2: { enabled: false } }";
     let folder = Arc::new(TempDir::new().expect("a folder"));
     let doorward = Doorward::start_listening(folder, listener, &config(&upstream, &ALL), &[]);
     let good = bearer("ada");

@@ -23,6 +23,8 @@ mod credentials_presented;
 mod faults;
 /// HTTP/1 byte for byte: what has two readings is refused.
 mod framing;
+/// Upstreams that lie about their answers.
+mod hostile_upstream;
 /// HTTP/1 over sockets.
 mod http;
 /// JWTs: sources of keys, forms and classes that are refused, issuers that rotate and vanish.

@@ -18,7 +18,8 @@ use rustls::HandshakeKind;
 use tokio::sync::Mutex;
 
 use super::body::RequestBody;
-use super::lease::{Lease, Streams};
+use super::lease::{Lease, Streams, Whole};
+use super::screen::{AnswerScreen, Asked};
 use super::upstream::{
     Change, DialError, Dialed, Directory, Endpoint, HttpVersion, Protocol, Security, UpstreamSettings, dial,
 };
@@ -53,7 +54,7 @@ pub struct Pool {
 
 #[derive(Debug)]
 struct Idle {
-    sender: http1::SendRequest<RequestBody>,
+    whole: Whole,
     since: MonoMillis,
 }
 
@@ -65,7 +66,7 @@ struct Shared {
 
 /// A connection that was opened just now.
 enum Opened {
-    Whole(http1::SendRequest<RequestBody>),
+    Whole(Whole),
     Shared(http2::SendRequest<RequestBody>),
 }
 
@@ -128,11 +129,11 @@ impl Pool {
         while let Some(candidate) = at.checked_sub(1) {
             at = candidate;
             let entry = idle.get(candidate)?;
-            if entry.sender.is_closed() {
+            if entry.whole.sender.is_closed() {
                 idle.swap_remove(candidate);
-            } else if entry.sender.is_ready() {
-                let sender = idle.swap_remove(candidate).sender;
-                return Some(Lease::whole(sender, Rc::clone(self)));
+            } else if entry.whole.sender.is_ready() {
+                let whole = idle.swap_remove(candidate).whole;
+                return Some(Lease::whole(whole, Rc::clone(self)));
             }
         }
         None
@@ -148,12 +149,12 @@ impl Pool {
     }
 
     /// Takes an HTTP/1 connection back.
-    pub(super) fn keep(&self, sender: http1::SendRequest<RequestBody>) {
+    pub(super) fn keep(&self, whole: Whole) {
         let mut idle = self.idle.borrow_mut();
         let bound = self.settings().max_idle_per_thread;
-        if !sender.is_closed() && !self.vanished.get() && idle.len() < bound {
+        if !whole.sender.is_closed() && !self.vanished.get() && idle.len() < bound {
             let since = self.now();
-            idle.push(Idle { sender, since });
+            idle.push(Idle { whole, since });
         }
     }
 
@@ -171,7 +172,7 @@ impl Pool {
         let young = |since: MonoMillis| u128::from(now.since(since)) < bound;
         self.idle
             .borrow_mut()
-            .retain(|entry| !entry.sender.is_closed() && young(entry.since));
+            .retain(|entry| !entry.whole.sender.is_closed() && young(entry.since));
         self.shared.borrow_mut().retain(|c| {
             !c.sender.is_closed() && (c.streams.open.get() > 0 || young(c.streams.idle_since.get()))
         });
@@ -245,9 +246,9 @@ impl Pool {
         self.metrics().connects.inc(ConnectOutcome::Connected);
         self.endpoint.connected();
         let lease = match opened {
-            Opened::Whole(sender) => {
+            Opened::Whole(whole) => {
                 self.spoken.set(Some(HttpVersion::One));
-                Lease::whole(sender, Rc::clone(self))
+                Lease::whole(whole, Rc::clone(self))
             }
             Opened::Shared(sender) => {
                 self.spoken.set(Some(HttpVersion::Two));
@@ -268,13 +269,14 @@ impl Pool {
     }
 
     async fn greet(&self, dialed: Dialed) -> hyper::Result<Opened> {
-        let stream = TokioIo::new(dialed.stream);
         match dialed.version {
             HttpVersion::One => {
+                let asked = Arc::new(Asked::default());
+                let screen = TokioIo::new(AnswerScreen::new(dialed.stream, Arc::clone(&asked)));
                 let mut greeting = http1::Builder::new();
-                let (sender, connection) = greeting.max_buf_size(MAX_BUFFER).handshake(stream).await?;
+                let (sender, connection) = greeting.max_buf_size(MAX_BUFFER).handshake(screen).await?;
                 self.drive(connection);
-                Ok(Opened::Whole(sender))
+                Ok(Opened::Whole(Whole { sender, asked }))
             }
             HttpVersion::Two => {
                 let (sender, connection) = http2::Builder::new(Here)
@@ -282,7 +284,7 @@ impl Pool {
                     .initial_connection_window_size(CONNECTION_WINDOW)
                     .max_header_list_size(MAX_BUFFER as u32)
                     .max_send_buf_size(MAX_BUFFER)
-                    .handshake(stream)
+                    .handshake(TokioIo::new(dialed.stream))
                     .await?;
                 self.drive(connection);
                 Ok(Opened::Shared(sender))

@@ -4,6 +4,7 @@
 use std::cell::Cell;
 use std::future::Future;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use futures::future::Either;
 use http::uri::Scheme;
@@ -14,6 +15,7 @@ use hyper::client::conn::{TrySendError, http1, http2};
 
 use super::body::{Fault, RequestBody};
 use super::endpoint_pool::Pool;
+use super::screen::Asked;
 use super::version;
 use crate::domain::clock::MonoMillis;
 use crate::telemetry::labels::UpstreamFailure;
@@ -27,8 +29,15 @@ pub struct Lease {
 
 #[derive(Debug)]
 enum Sender {
-    Http1(http1::SendRequest<RequestBody>),
+    Http1(Whole),
     Http2(http2::SendRequest<RequestBody>, Stream),
+}
+
+/// hyper's end of an HTTP/1 connection, and what the screen below it must know of each request.
+#[derive(Debug)]
+pub(super) struct Whole {
+    pub(super) sender: http1::SendRequest<RequestBody>,
+    pub(super) asked: Arc<Asked>,
 }
 
 /// How many requests an HTTP/2 connection carries.
@@ -56,7 +65,7 @@ impl Drop for Stream {
 
 impl Lease {
     /// A whole HTTP/1 connection.
-    pub(super) fn whole(sender: http1::SendRequest<RequestBody>, pool: Rc<Pool>) -> Self {
+    pub(super) fn whole(sender: Whole, pool: Rc<Pool>) -> Self {
         Self {
             sender: Sender::Http1(sender),
             pool,
@@ -109,7 +118,10 @@ impl Lease {
         request: Request<RequestBody>,
     ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>> + use<> {
         match &mut self.sender {
-            Sender::Http1(sender) => Either::Left(sender.try_send_request(request)),
+            Sender::Http1(whole) => {
+                whole.asked.expect(request.method());
+                Either::Left(whole.sender.try_send_request(request))
+            }
             Sender::Http2(sender, _) => Either::Right(sender.try_send_request(request)),
         }
     }
@@ -117,8 +129,8 @@ impl Lease {
     /// Keeps the connection for the next request.
     pub fn give_back(self) {
         // A stream ends by being dropped; its connection was never away.
-        if let Sender::Http1(sender) = self.sender {
-            self.pool.keep(sender);
+        if let Sender::Http1(whole) = self.sender {
+            self.pool.keep(whole);
         }
     }
 

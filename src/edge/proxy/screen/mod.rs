@@ -10,6 +10,7 @@
 //! answer is no longer ours to choose. Writing is passed through, and ends the connection when the client
 //! reads nothing for too long. Nothing here reads a clock.
 
+mod answer;
 mod chunked;
 mod head;
 mod preface;
@@ -32,6 +33,7 @@ use crate::runtime::deadlines::{Deadline, Deadlines};
 use chunked::Chunked;
 use head::{Framing, HeadBounds, HeadScan};
 
+pub use answer::{AnswerScreen, Asked};
 pub(super) use head::{MAX_METHOD_BYTES, content_length, is_refused_method, is_spelling_of};
 pub(super) use syntax::{is_host, is_path_and_query};
 
