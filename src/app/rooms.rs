@@ -226,3 +226,42 @@ impl Rooms {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::accounts::Actor;
+    use crate::config::{Environment, load_text};
+    use crate::domain::ids::PrincipalId;
+
+    #[tokio::test]
+    async fn the_revocations_are_read_before_anything_can_be_asked() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let text = format!(
+            "version: 1\ndata_dir: {}\nupstreams: {{ api: {{ url: 'http://127.0.0.1:9000' }} }}\n\
+             routes: [{{ path: /, upstream: api }}]\n",
+            folder.path().join("data").display()
+        );
+        let loaded = load_text("doorward.yaml", &text, &Environment::default());
+        let settings = loaded.expect("good settings").settings;
+        let tasks = Tasks::on(tokio::runtime::Handle::current());
+        // As a tool, which follows nothing later.
+        let build = async || {
+            let metrics = Arc::new(Metrics::new().expect("metrics"));
+            Rooms::build(&settings, OpenAs::Tool, &tasks, metrics, Clock::System)
+                .await
+                .expect("built")
+        };
+        let before = build().await;
+        let somebody = PrincipalId::parse("p1").expect("an id");
+        before
+            .accounts
+            .revoke_principal(&somebody, &Actor::local(1000))
+            .await
+            .expect("revoked");
+        before.store.close().await;
+        let after = build().await;
+        assert_eq!(after.authn.revocations().len(), 1);
+        after.store.close().await;
+    }
+}

@@ -109,3 +109,24 @@ pub enum Precedence {
     /// ThingsBoard's order: `X-Authorization` before `Authorization`, blank counts as absent.
     ThingsBoard,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_presented_credential_is_printed_by_its_length_alone() {
+        let presented = Presented {
+            carrier: Carrier::AuthorizationBearer,
+            kind: CredentialKind::ApiToken,
+            credential: b"hunter2",
+        };
+        let printed = format!("{presented:?} {:?}", presented.to_owned());
+        assert!(printed.contains("7 bytes"), "{printed}");
+        // Neither as text nor as bytes.
+        assert!(
+            !printed.contains("hunter2") && !printed.contains("104"),
+            "{printed}"
+        );
+    }
+}

@@ -156,5 +156,7 @@ mod tests {
     fn keys_print_nothing() {
         let key = LookupKey::new(KeyBytes::new([0xab; 32]));
         assert_eq!(format!("{key:?}"), "LookupKey(…)");
+        let digester = CacheDigester::random().expect("randomness");
+        assert_eq!(format!("{digester:?}"), "CacheDigester(…)");
     }
 }

@@ -314,9 +314,11 @@ mod tests {
             load_key_file(&path),
             Err(KeyFileError::NotAKeyFile { .. })
         ));
-        assert!(matches!(
-            load_key_file(folder.path()),
-            Err(KeyFileError::NotAKeyFile { .. })
-        ));
+        for no_file in [folder.path(), Path::new("/dev/null")] {
+            assert!(matches!(
+                load_key_file(no_file),
+                Err(KeyFileError::NotAKeyFile { .. })
+            ));
+        }
     }
 }

@@ -265,6 +265,16 @@ mod tests {
     }
 
     #[test]
+    fn key_bytes_and_data_keys_print_nothing() {
+        let key = KeyBytes::new([0xab; 32]);
+        let ring = Keyring::single(id("k1"), key.clone());
+        let data_key = DataKey::new(&key);
+        let printed = format!("{key:?} {data_key:?} {ring:?}");
+        assert!(printed.starts_with("KeyBytes(…) DataKey(…) "), "{printed}");
+        assert!(!printed.contains("171") && !printed.contains("ab, "), "{printed}");
+    }
+
+    #[test]
     fn key_text_reads_back() {
         let key = random::key().expect("a key");
         let read = parse_key_base64(&key_to_base64(&key)).expect("a key");

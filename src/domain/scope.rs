@@ -372,6 +372,8 @@ mod tests {
         for bad in ["", "two words", "quo\"te", "back\\slash", "é"] {
             assert!(Scope::parse(bad).is_err(), "{bad:?}");
         }
+        assert!(Scope::parse(&"s".repeat(128)).is_ok());
+        assert!(Scope::parse(&"s".repeat(129)).is_err());
         assert!(ScopeSet::new((0..65).map(|i| scope(&format!("s{i}")))).is_err());
     }
 }

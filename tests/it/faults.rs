@@ -1,9 +1,10 @@
 //! Faults: a store that another process locks, a disk that is full, power cuts under load, an upstream that
 //! is down, slow or gone in the middle.
 
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::json;
 use tempfile::TempDir;
@@ -74,6 +75,68 @@ fn an_upstream_that_is_down_is_told_apart_from_one_that_is_slow() {
         (502, Some("upstream_invalid_answer"))
     );
     assert_eq!(gone.seen().len(), 1, "nor this");
+}
+
+/// A listener whose queue is full, so that whoever connects hears nothing; and those who fill it.
+fn deaf() -> (TcpListener, Vec<TcpStream>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    rustix::net::listen(&listener, 0).expect("a short queue");
+    let address = listener.local_addr().expect("an address");
+    let mut queued = Vec::new();
+    while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(300)) {
+        queued.push(stream);
+        assert!(queued.len() < 1000, "its queue does not fill");
+    }
+    (listener, queued)
+}
+
+#[test]
+fn a_connect_that_takes_too_long_is_told_apart_from_one_refused_and_from_a_late_answer() {
+    let (deaf, _queued) = deaf();
+    let silent = Upstream::start(Reply::Silence);
+    let parked = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let closed = parked.local_addr().expect("an address");
+    drop(parked);
+    let bounds = "timeouts: { connect: 200ms, response: 200ms }";
+    let door = Doorward::start(&format!(
+        "upstreams:\n\
+         \x20 deaf: {{ url: \"http://{}\", {bounds} }}\n\
+         \x20 silent: {{ url: \"http://{}\", {bounds} }}\n\
+         \x20 closed: {{ url: \"http://{closed}\", {bounds} }}\n\
+         routes:\n\
+         \x20 - {{ path: /deaf, access: public, upstream: deaf }}\n\
+         \x20 - {{ path: /silent, access: public, upstream: silent }}\n\
+         \x20 - {{ path: /closed, access: public, upstream: closed }}\n",
+        deaf.local_addr().expect("an address"),
+        silent.address,
+    ));
+    for (name, status, reason, failure) in [
+        ("deaf", 504, "upstream_timeout", "connect_timeout"),
+        ("silent", 504, "upstream_timeout", "response_timeout"),
+        ("closed", 502, "upstream_unreachable", "unreachable"),
+    ] {
+        let answer = door.get(&format!("/{name}"), &[]);
+        assert_eq!(
+            (answer.status, answer.json()["reason"].as_str()),
+            (status, Some(reason)),
+            "{name}"
+        );
+        let counted = door.metric("doorward_upstream_failures_total");
+        let mine = counted
+            .iter()
+            .filter(|l| l.contains(&format!("upstream=\"{name}\"")));
+        let not_zero: Vec<_> = mine.filter(|l| !l.ends_with(" 0")).collect();
+        assert_eq!(not_zero.len(), 1, "{name}: {counted:?}");
+        assert!(
+            not_zero[0].contains(&format!("reason=\"{failure}\"")) && not_zero[0].ends_with(" 1"),
+            "{name}: {counted:?}"
+        );
+    }
+    assert_eq!(
+        silent.seen().len(),
+        1,
+        "what may have been acted upon is not repeated"
+    );
 }
 
 #[test]

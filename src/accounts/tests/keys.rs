@@ -156,6 +156,34 @@ async fn another_process_takes_over_a_rotated_key() {
 }
 
 #[tokio::test]
+async fn what_another_process_rotated_away_ends_here_remembered_or_not() {
+    let folder = Folder::new();
+    let server = Instance::on(&folder, OpenAs::Server).await;
+    let tool = Instance::on(&folder, OpenAs::Tool).await;
+    let owner = server
+        .accounts
+        .service_account("ci", &actor())
+        .await
+        .expect("an account");
+    let old = jwt(&server, &owner).await;
+    server
+        .present(old.kind, old.secret.expose())
+        .await
+        .expect("remembered");
+    for _ in 0..2 {
+        tool.accounts
+            .rotate_key(KeyPurpose::Jwt, LookupRotation::Careful, &actor())
+            .await
+            .expect("rotated");
+    }
+    server.accounts.refresh_keys().await.expect("read");
+    server
+        .present(old.kind, old.secret.expose())
+        .await
+        .expect_err("its key counts no longer");
+}
+
+#[tokio::test]
 async fn a_second_lookup_rotation_waits_for_tokens_that_only_the_previous_key_finds() {
     let folder = Folder::new();
     let on = Instance::on(&folder, OpenAs::Server).await;

@@ -163,3 +163,82 @@ fn voiding_everything_reaches_remembered_verdicts_of_every_kind() {
         );
     }
 }
+
+#[test]
+fn a_stored_verdict_is_void_for_whatever_touches_it() {
+    let stored = identity(CredentialKind::ApiToken, "c1", "p1", Some("acme"));
+    for (target, void) in [
+        (credential("c1"), true),
+        (credential("c2"), false),
+        (principal("p1"), true),
+        (principal("p2"), false),
+        (tenant("acme"), true),
+        (tenant("other"), false),
+        (RevocationTarget::All, true),
+    ] {
+        let index = RevocationIndex::new(10);
+        let since = index.epoch();
+        index.apply(&record(1, target.clone(), 10));
+        let standing = index.standing(&stored, since);
+        assert_eq!(standing == Standing::Void, void, "{target:?}: {standing:?}");
+    }
+}
+
+#[test]
+fn a_second_revocation_of_the_same_target_adds_to_the_first_and_takes_nothing_back() {
+    let until = |mut record: RevocationRecord, until| {
+        record.revocation.until = until;
+        record
+    };
+    let index = RevocationIndex::new(10);
+    let stored = identity(CredentialKind::ApiToken, "c1", "p1", None);
+    let mut token = identity(CredentialKind::Jwt, "t1", "p1", None);
+    token.issued_at = Some(UnixMillis(1500));
+    index.apply(&until(record(1, principal("p1"), 1000), Some(UnixMillis(5000))));
+    let since = index.epoch();
+    assert_eq!(index.standing_of_fresh(&token), Standing::Good(since));
+    index.apply(&until(record(2, principal("p1"), 2000), None));
+    assert_eq!(index.standing_of_fresh(&token), Standing::Revoked, "a later cut");
+    assert_eq!(index.standing(&stored, since), Standing::Void, "a later epoch");
+    index.apply(&until(record(3, principal("p1"), 1200), Some(UnixMillis(6000))));
+    assert_eq!(
+        index.standing_of_fresh(&token),
+        Standing::Revoked,
+        "an earlier cut"
+    );
+    index.prune(UnixMillis(7000));
+    assert_eq!(
+        index.standing_of_fresh(&token),
+        Standing::Revoked,
+        "one has no end"
+    );
+    // A number that was applied already brings nothing new.
+    let since = index.epoch();
+    index.apply(&record(3, principal("p1"), 9000));
+    assert_eq!(index.standing(&stored, since), Standing::Good(since));
+}
+
+#[test]
+fn the_latest_end_of_two_revocations_counts() {
+    let index = RevocationIndex::new(10);
+    for (seq, end) in [(1, 900), (2, 500)] {
+        let mut ending = record(seq, credential("c1"), 10);
+        ending.revocation.until = Some(UnixMillis(end));
+        index.apply(&ending);
+    }
+    index.prune(UnixMillis(900));
+    assert_eq!(index.len(), 1);
+    index.prune(UnixMillis(901));
+    assert!(index.is_empty());
+}
+
+#[test]
+fn a_full_index_forgets_no_cut_that_lies_after_the_last() {
+    let index = RevocationIndex::new(2);
+    for (seq, name, cut) in [(1, "p1", 5000), (2, "p2", 100), (3, "p3", 200)] {
+        index.apply(&record(seq, principal(name), cut));
+    }
+    let mut token = identity(CredentialKind::Jwt, "t1", "p1", None);
+    token.issued_at = Some(UnixMillis(4000));
+    assert_eq!(index.standing_of_fresh(&token), Standing::Revoked);
+}

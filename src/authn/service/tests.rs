@@ -21,6 +21,8 @@ use crate::domain::ids::CredentialId;
 use crate::runtime::slow_pool::{SlowPool, SlowPoolLimits};
 use crate::store::{NewRevocation, RevocationRecord, RevocationTarget, Usage, UsageDelta, UsageRecord};
 
+mod flood;
+
 /// A verifier whose look-ups can be held and counted. `good…` is good, `panic` panics, anything else
 /// is unknown. `slow…` and `good slow…` pay a slow hash on the way.
 struct Desk {
@@ -626,4 +628,205 @@ async fn the_caches_keep_their_bounds() {
     }
     assert!(r.authn.cache().weight_bytes() <= 64 * 1024);
     assert!(r.authn.cache().negative_entries() <= 100);
+}
+
+#[tokio::test]
+async fn a_look_up_beyond_its_deadline_is_our_fault() {
+    let settings = AuthnSettings {
+        look_up_deadline: Duration::from_millis(1),
+        ..AuthnSettings::default()
+    };
+    let r = room(Desk::closed(CredentialKind::DeviceToken), settings);
+    let patience = Duration::from_secs(20);
+    let answer = tokio::time::timeout(patience, r.ask("good", HERE)).await;
+    assert_eq!(answer, Ok(Err(Reason::CannotDecide)));
+    // The look-up goes on: whoever asks again joins it, or finds what it found.
+    r.desk.gate.add_permits(1);
+    while r.authn.flights.len() > 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(r.ask("good", HERE).await, Ok(()));
+    assert_eq!(r.desk.asked(), 1);
+}
+
+#[tokio::test]
+async fn revocations_that_keep_coming_end_in_a_refusal_and_not_in_a_pass() {
+    /// Somebody rotates keys during each of its look-ups.
+    struct Restless(Arc<RevocationIndex>, Arc<AtomicUsize>);
+    #[async_trait]
+    impl Verifier for Restless {
+        fn kind(&self) -> CredentialKind {
+            CredentialKind::DeviceToken
+        }
+        fn inspect(&self, _: &Presented<'_>, _: Now) -> Inspection {
+            Inspection::LookUp {
+                public_id: None,
+                price: Price::Cheap,
+            }
+        }
+        async fn look_up(&self, _: &PresentedOwned, _: &Toll, _: Now) -> Result<Verified, Rejection> {
+            self.1.fetch_add(1, Ordering::SeqCst);
+            self.0.void_all();
+            Ok(Verified {
+                identity: identity(CredentialKind::DeviceToken, "c1", "p1", None),
+                rules: CredentialRules::default(),
+            })
+        }
+    }
+    let mut r = room(Desk::open(CredentialKind::DeviceToken), AuthnSettings::default());
+    let asked = Arc::new(AtomicUsize::new(0));
+    let restless = Restless(Arc::clone(r.authn.revocations()), Arc::clone(&asked));
+    Arc::get_mut(&mut r.authn).expect("not shared yet").verifiers = vec![Arc::new(restless)];
+    assert_eq!(r.ask("good", HERE).await, Err(Reason::CannotDecide));
+    assert_eq!(asked.load(Ordering::SeqCst), MAX_LOOK_UPS);
+}
+
+#[tokio::test]
+async fn on_a_silent_feed_no_look_up_vouches_for_what_only_the_feed_can_revoke() {
+    let settings = AuthnSettings {
+        max_staleness: Some(Duration::from_secs(10)),
+        ..AuthnSettings::default()
+    };
+    let r = room(Desk::open(CredentialKind::Jwt), settings);
+    r.feed.set_read_at(r.clock.now().mono);
+    assert_eq!(r.ask("good", HERE).await, Ok(()));
+    r.clock.advance(Duration::from_secs(11));
+    assert_eq!(r.ask("good", HERE).await, Err(Reason::CannotDecide), "remembered");
+    assert_eq!(r.ask("good, unknown", HERE).await, Err(Reason::CannotDecide));
+    r.feed.set_read_at(r.clock.now().mono);
+    assert_eq!(r.ask("good", HERE).await, Ok(()), "the feed speaks again");
+}
+
+#[tokio::test]
+async fn a_wall_clock_that_jumps_moves_no_lifetime() {
+    const HOUR: i64 = 3_600_000;
+    let throttle = ThrottleSettings {
+        look_ups_per_address: 2,
+        ..ThrottleSettings::default()
+    };
+    let settings = AuthnSettings {
+        throttle,
+        ..AuthnSettings::default()
+    };
+    let r = room(Desk::open(CredentialKind::DeviceToken), settings);
+    let start = r.clock.now().wall;
+    assert_eq!(r.ask("good", HERE).await, Ok(()));
+    assert_eq!(r.ask("bad", HERE).await, Err(Reason::CredentialInvalid));
+    for jump in [HOUR, -HOUR] {
+        r.clock.set_wall(UnixMillis(start.0 + jump));
+        assert_eq!(r.ask("good", HERE).await, Ok(()), "{jump}");
+        assert_eq!(r.ask("bad", HERE).await, Err(Reason::CredentialInvalid), "{jump}");
+        assert_eq!(
+            r.desk.asked(),
+            2,
+            "{jump}: both verdicts are remembered as before"
+        );
+    }
+    assert_eq!(r.ask("worse", HERE).await, Err(Reason::CredentialInvalid));
+    for jump in [HOUR, -HOUR] {
+        r.clock.set_wall(UnixMillis(start.0 + jump));
+        assert_eq!(r.ask("worst", HERE).await, Err(Reason::TooManyFailures), "{jump}");
+    }
+    r.clock.advance(Duration::from_secs(301));
+    r.clock.set_wall(start);
+    assert_eq!(r.ask("good", HERE).await, Ok(()));
+    assert_eq!(r.ask("worst", HERE).await, Err(Reason::CredentialInvalid));
+    assert_eq!(r.desk.asked(), 5, "time went on where no clock shows it");
+}
+
+#[tokio::test]
+async fn a_wall_clock_that_jumps_ends_and_revives_credentials_by_their_own_times() {
+    /// Good until an instant, as its row would say.
+    struct Dated(UnixMillis);
+    #[async_trait]
+    impl Verifier for Dated {
+        fn kind(&self) -> CredentialKind {
+            CredentialKind::DeviceToken
+        }
+        fn inspect(&self, _: &Presented<'_>, _: Now) -> Inspection {
+            Inspection::LookUp {
+                public_id: None,
+                price: Price::Cheap,
+            }
+        }
+        async fn look_up(&self, _: &PresentedOwned, _: &Toll, now: Now) -> Result<Verified, Rejection> {
+            if now.wall >= self.0 {
+                return Err(Rejection::caller(Reason::CredentialExpired));
+            }
+            let mut identity = identity(CredentialKind::DeviceToken, "c1", "p1", None);
+            identity.expires_at = Some(self.0);
+            Ok(Verified {
+                identity,
+                rules: CredentialRules::default(),
+            })
+        }
+    }
+    let mut r = room(Desk::open(CredentialKind::DeviceToken), AuthnSettings::default());
+    let start = r.clock.now().wall;
+    let end = start.plus(Duration::from_secs(60));
+    Arc::get_mut(&mut r.authn).expect("not shared yet").verifiers = vec![Arc::new(Dated(end))];
+    assert_eq!(r.ask("good", HERE).await, Ok(()));
+    r.clock.set_wall(start.plus(Duration::from_secs(3600)));
+    for why in ["remembered", "looked up", "refused a moment ago"] {
+        let answer = r.ask("good", HERE).await;
+        assert_eq!(answer, Err(Reason::CredentialExpired), "an hour on, {why}");
+    }
+    r.clock.set_wall(start);
+    r.clock.advance(Duration::from_secs(3));
+    assert_eq!(r.ask("good", HERE).await, Ok(()), "set right again");
+}
+
+#[tokio::test]
+async fn a_jwt_is_refused_once_revoked_remembered_or_not() {
+    let r = room(Desk::open(CredentialKind::Jwt), AuthnSettings::default());
+    assert_eq!(r.ask("good", HERE).await, Ok(()));
+    r.revoke(1);
+    r.desk.revoked.store(0, Ordering::SeqCst);
+    assert_eq!(r.ask("good", HERE).await, Err(Reason::CredentialRevoked));
+    assert_eq!(r.desk.asked(), 1, "by memory alone");
+    // The same token, spelled otherwise: no row says that it is revoked.
+    assert_eq!(r.ask("good again", HERE).await, Err(Reason::CredentialRevoked));
+    assert_eq!(r.desk.asked(), 2, "looked up");
+}
+
+#[tokio::test]
+async fn a_refusal_that_a_creation_overtook_is_not_remembered() {
+    let r = Arc::new(room(
+        Desk::closed(CredentialKind::DeviceToken),
+        AuthnSettings::default(),
+    ));
+    let asking = {
+        let r = Arc::clone(&r);
+        tokio::task::spawn(async move { r.ask("bad", HERE).await })
+    };
+    // The look-up has found no row and is held there while the row is made.
+    r.desk.begun.notified().await;
+    r.authn.cache().credential_created();
+    r.desk.gate.add_permits(2);
+    assert_eq!(asking.await.expect("no panic"), Err(Reason::CredentialInvalid));
+    assert_eq!(r.ask("bad", HERE).await, Err(Reason::CredentialInvalid));
+    assert_eq!(r.desk.asked(), 2, "looked up again");
+}
+
+#[tokio::test]
+async fn verdicts_are_not_shared_across_kinds_and_a_kind_nobody_verifies_is_refused() {
+    let mut r = room(Desk::open(CredentialKind::DeviceToken), AuthnSettings::default());
+    let other = Desk::open(CredentialKind::ApiToken);
+    let both: Vec<Arc<dyn Verifier>> = vec![Arc::new(Arc::clone(&r.desk)), Arc::new(Arc::clone(&other))];
+    Arc::get_mut(&mut r.authn).expect("not shared yet").verifiers = both;
+    assert_eq!(r.ask("good", HERE).await, Ok(()));
+    let mut presented = Presented {
+        carrier: Carrier::DeviceToken,
+        kind: CredentialKind::ApiToken,
+        credential: b"good",
+    };
+    let now = r.clock.now();
+    let recall = r.authn.recall(&presented, client(HERE), now);
+    assert!(matches!(recall, Recall::Ask(_)), "{recall:?}");
+    presented.kind = CredentialKind::Basic;
+    let recall = r.authn.recall(&presented, client(HERE), now);
+    let Recall::Decided(Err(rejection)) = recall else {
+        panic!("nobody can verify it: {recall:?}")
+    };
+    assert_eq!(rejection, Rejection::caller(Reason::KindNotAccepted));
 }

@@ -630,3 +630,12 @@ async fn a_stranger_at_the_socket_is_refused() {
         assert_eq!(send(&router, request).await.status, status);
     }
 }
+
+#[test]
+fn a_secret_on_the_wire_is_not_printed() {
+    let new: super::wire::CreateToken =
+        serde_json::from_value(json!({"kind": "basic", "for": "x", "user": "ada", "password": "hunter2"}))
+            .expect("a wish");
+    let printed = format!("{new:?}");
+    assert!(printed.contains("Secret(…)") && !printed.contains("hunter2"), "{printed}");
+}

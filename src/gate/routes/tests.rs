@@ -3,41 +3,14 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::authz::policy::{
-    Access, CarrierRules, DialectChoice, HttpsRule, PathAllowances, Requirement, RouteMatch,
-    UpstreamHeaderRules,
-};
-use crate::domain::identity::KindSet;
-use crate::domain::net::NetworkSet;
+use crate::authz::policy::{PathAllowances, Requirement, testing};
 use crate::gate::path::normalize;
 
 /// A route for tests, with nothing but a name and a path.
 pub(in crate::gate) fn route(name: &str, path: PathMatch) -> RoutePolicy {
-    RoutePolicy {
-        name: Arc::from(name),
-        matches: RouteMatch {
-            host: None,
-            path,
-            methods: Vec::new(),
-            case: PathCase::Sensitive,
-        },
-        access: Access::Authenticated,
-        upstream: Some(Arc::from("api")),
-        accept: KindSet::ALL,
-        carriers: CarrierRules::default(),
-        require_all_scopes: Vec::new(),
-        require_any_scope: Vec::new(),
-        require_any_role: Vec::new(),
-        require_write_access: Requirement::No,
-        allow_from: NetworkSet::default(),
-        deny_from: NetworkSet::default(),
-        https: HttpsRule::Optional,
-        allow_in_path: PathAllowances::default(),
-        upstream_headers: UpstreamHeaderRules::default(),
-        dialect: DialectChoice::Auto,
-        max_body_bytes: None,
-        response_timeout: None,
-    }
+    let mut route = testing::route("/");
+    (route.name, route.matches.path) = (Arc::from(name), path);
+    route
 }
 
 fn table(routes: Vec<RoutePolicy>) -> RouteTable {

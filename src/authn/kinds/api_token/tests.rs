@@ -377,6 +377,36 @@ async fn a_dead_imported_row_pays_once_too() {
 }
 
 #[tokio::test]
+async fn rows_that_share_a_public_id_cost_no_more_than_a_few() {
+    let keys = keys();
+    let token = issued(IssueForm::Hex, DigestMode::BcryptAndKeyed, &keys).await;
+    let other = issued(IssueForm::Hex, DigestMode::BcryptAndKeyed, &keys).await;
+    let imported = |record: &CredentialRecord| CredentialRecord {
+        keyed_digest: None,
+        public_id: token.record.public_id.clone(),
+        ..record.clone()
+    };
+    let keyed = |record: &CredentialRecord| CredentialRecord {
+        public_id: token.record.public_id.clone(),
+        ..record.clone()
+    };
+    let token_again = presented(token.secret.expose());
+    for (mine, others, room, why) in [
+        (imported(&token.record), imported(&other.record), 4, "slow digests"),
+        (keyed(&token.record), keyed(&other.record), 16, "rows"),
+    ] {
+        for (before, found) in [(room - 1, true), (room, false)] {
+            let mut rows = vec![others.clone(); before];
+            rows.push(mine.clone());
+            let answer = verifier(&TestStore::holding(rows), &keys)
+                .look_up(&token_again, &Toll::waived(), at(2))
+                .await;
+            assert_eq!(answer.is_ok(), found, "{before} {why} before it");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_rotated_lookup_key_renews_the_digest_without_bcrypt() {
     let keys = keys();
     let issued = issued(IssueForm::Prefixed(prefix("tb")), DigestMode::Keyed, &keys).await;

@@ -296,3 +296,32 @@ fn an_exchange_that_takes_too_long_as_a_whole_ends_though_it_moves() {
         }
     });
 }
+
+#[test]
+fn no_more_idle_connections_are_kept_than_the_bound() {
+    on_a_data_thread(async {
+        let world = World::with(ConnectionSettings::default(), |upstream| {
+            upstream.max_idle_per_thread = 1;
+        })
+        .await;
+        let mut both = Vec::new();
+        for _ in 0..2 {
+            let mut client = world.client();
+            client.send(GET).await;
+            let mut upstream = world.accept().await;
+            upstream.head().await;
+            both.push((client, upstream));
+        }
+        for (client, upstream) in &mut both {
+            upstream.send(OK).await;
+            assert_eq!(client.answer().await.1, "ok");
+        }
+        let (_, mut second) = both.pop().expect("two");
+        assert_eq!(second.rest().await, "", "the one too many is closed");
+        let (mut client, mut first) = both.pop().expect("one");
+        client.send(GET).await;
+        first.head().await;
+        first.send(OK).await;
+        assert_eq!(client.answer().await.1, "ok", "and the other one used again");
+    });
+}

@@ -12,199 +12,135 @@ use crate::domain::scope::{Scope, ScopeSet};
 
 type Change<'a> = &'a dyn Fn(&mut Map<String, Value>);
 
-async fn rows(verifier: &JwtVerifier, key: &Ed, rows: &[(Change<'_>, Option<Reason>, &str)]) {
-    for (change, expected, why) in rows {
-        let token = key.sign(&claims(change));
-        assert_eq!(check(verifier, &token).await.err(), *expected, "{why}");
-    }
-}
+const MALFORMED: Option<Reason> = Some(Reason::CredentialMalformed);
+const INVALID: Option<Reason> = Some(Reason::CredentialInvalid);
 
-fn set(name: &'static str, value: Value) -> impl Fn(&mut Map<String, Value>) {
-    move |claims| {
-        claims.insert(name.to_owned(), value.clone());
-    }
+fn set(name: &'static str, value: impl Into<Value>) -> impl Fn(&mut Map<String, Value>) {
+    let value = value.into();
+    move |claims| drop(claims.insert(name.to_owned(), value.clone()))
 }
 
 fn without(name: &'static str) -> impl Fn(&mut Map<String, Value>) {
-    move |claims| {
-        claims.remove(name);
-    }
+    move |claims| drop(claims.remove(name))
+}
+
+/// `corp` with this one key.
+fn corp_of(key: &Ed) -> Issuer {
+    corp(KeySource::Jwks(jwks(&[key.jwk("k1")])))
+}
+
+/// What a verifier says of these claims under this key.
+async fn answer(verifier: &JwtVerifier, key: &Ed, change: Change<'_>) -> Option<Reason> {
+    check(verifier, &key.sign(&claims(change))).await.err()
 }
 
 #[tokio::test]
 async fn times_issuer_and_audience_are_checked_with_leeway() {
     let key = Ed::new();
-    let verifier = verifier(vec![corp(KeySource::Jwks(jwks(&[key.jwk("k1")])))]);
-    let malformed = Some(Reason::CredentialMalformed);
+    let verifier = verifier(vec![corp_of(&key)]);
     let (expired, early) = (
         Some(Reason::CredentialExpired),
         Some(Reason::CredentialNotYetValid),
     );
-    rows(
-        &verifier,
-        &key,
-        &[
-            (&|_| (), None, "good"),
-            (&without("exp"), malformed, "no end"),
-            (&set("exp", json!(NOW - 9)), None, "ended within the leeway"),
-            (
-                &set("exp", json!(NOW - 10)),
-                expired,
-                "ended: on the second it is over",
-            ),
-            (&set("exp", json!(0)), expired, "ended in 1970"),
-            (&set("nbf", json!(NOW + 10)), None, "begins within the leeway"),
-            (&set("nbf", json!(NOW + 11)), early, "begins later"),
-            (&set("iat", json!(NOW + 11)), early, "issued in the future"),
-            (&without("iat"), None, "no time of issue"),
-            (&without("sub"), malformed, "about nobody"),
-            (
-                &set("sub", json!("two words")),
-                malformed,
-                "a subject that cannot stand in a header",
-            ),
-            (
-                &set("sub", json!("a\r\nX-Auth-Roles: admin")),
-                malformed,
-                "a subject that splits a header",
-            ),
-            (
-                &set("aud", json!("evil")),
-                Some(Reason::WrongAudience),
-                "for someone else",
-            ),
-            (
-                &set("aud", json!("API")),
-                Some(Reason::WrongAudience),
-                "case counts",
-            ),
-            (&without("aud"), Some(Reason::WrongAudience), "for nobody"),
-            (
-                &set("aud", json!([])),
-                Some(Reason::WrongAudience),
-                "for an empty list",
-            ),
-            (&set("aud", json!(["x", "other"])), None, "for us among others"),
-            (&without("iss"), Some(Reason::WrongIssuer), "from nobody"),
-            (
-                &set("iss", json!("https://idp.example.com/")),
-                Some(Reason::WrongIssuer),
-                "one slash more",
-            ),
-        ],
-    )
-    .await;
+    let (audience, issuer) = (Some(Reason::WrongAudience), Some(Reason::WrongIssuer));
+    let slash = "https://idp.example.com/";
+    let rows: [(Change<'_>, Option<Reason>, &str); 19] = [
+        (&|_| (), None, "good"),
+        (&without("exp"), MALFORMED, "no end"),
+        (&set("exp", NOW - 9), None, "ended within the leeway"),
+        (&set("exp", NOW - 10), expired, "ended: on the second it is over"),
+        (&set("exp", 0), expired, "ended in 1970"),
+        (&set("nbf", NOW + 10), None, "begins within the leeway"),
+        (&set("nbf", NOW + 11), early, "begins later"),
+        (&set("iat", NOW + 11), early, "issued in the future"),
+        (&without("iat"), None, "no time of issue"),
+        (&without("sub"), MALFORMED, "about nobody"),
+        (&set("sub", "two words"), MALFORMED, "cannot stand in a header"),
+        (
+            &set("sub", "a\r\nX-Auth-Roles: admin"),
+            MALFORMED,
+            "splits a header",
+        ),
+        (&set("aud", "evil"), audience, "for someone else"),
+        (&set("aud", "API"), audience, "case counts"),
+        (&without("aud"), audience, "for nobody"),
+        (&set("aud", json!([])), audience, "for an empty list"),
+        (&set("aud", json!(["x", "other"])), None, "for us among others"),
+        (&without("iss"), issuer, "from nobody"),
+        (&set("iss", slash), issuer, "one slash more"),
+    ];
+    for (change, expected, why) in rows {
+        assert_eq!(answer(&verifier, &key, change).await, expected, "{why}");
+    }
 }
 
 #[tokio::test]
 async fn an_unverified_claim_never_decides_the_reason() {
-    let (key, forger) = (Ed::new(), Ed::new());
-    let verifier = verifier(vec![corp(KeySource::Jwks(jwks(&[key.jwk("k1")])))]);
-    for change in [
-        Box::new(set("exp", json!(1))) as Box<dyn Fn(&mut Map<String, Value>)>,
-        Box::new(set("aud", json!("evil"))),
-        Box::new(set("nbf", json!(NOW + 1000))),
-        Box::new(set("token_use", json!("refresh"))),
-        Box::new(without("sub")),
-    ] {
-        let token = forger.sign(&claims(change));
-        assert_eq!(
-            check(&verifier, &token).await.err(),
-            Some(Reason::CredentialInvalid)
-        );
+    let verifier = verifier(vec![corp_of(&Ed::new())]);
+    let forger = Ed::new();
+    let changes: [Change<'_>; 5] = [
+        &set("exp", 1),
+        &set("aud", "evil"),
+        &set("nbf", NOW + 1000),
+        &set("token_use", "refresh"),
+        &without("sub"),
+    ];
+    for change in changes {
+        assert_eq!(answer(&verifier, &forger, change).await, INVALID);
     }
 }
 
 #[tokio::test]
 async fn only_access_tokens_are_taken() {
     let key = Ed::new();
-    let verifier = verifier(vec![corp(KeySource::Jwks(jwks(&[key.jwk("k1")])))]);
+    let verifier = verifier(vec![corp_of(&key)]);
     let wrong = Some(Reason::WrongTokenClass);
-    let id_token = |claims: &mut Map<String, Value>| {
-        claims.insert("nonce".to_owned(), json!("n"));
-        claims.remove("scope");
-    };
-    let old_keycloak = |claims: &mut Map<String, Value>| {
-        claims.insert("nonce".to_owned(), json!("n"));
-        claims.insert("typ".to_owned(), json!("Bearer"));
-        claims.remove("scope");
-    };
-    rows(
-        &verifier,
-        &key,
-        &[
-            (
-                &set("scopes", json!(["REFRESH_TOKEN"])),
-                wrong,
-                "ThingsBoard's refresh token",
-            ),
-            (
-                &set("scopes", json!(["PRE_VERIFICATION_TOKEN"])),
-                wrong,
-                "between password and factor",
-            ),
-            (
-                &set("scopes", json!(["MFA_CONFIGURATION_TOKEN"])),
-                wrong,
-                "setting up a factor",
-            ),
-            (
-                &set("scope", json!("read REFRESH_TOKEN")),
-                wrong,
-                "the same in a text",
-            ),
-            (&set("token_use", json!("refresh")), wrong, "our refresh token"),
-            (
-                &set("token_use", json!("pre_verification")),
-                wrong,
-                "our pre-verification token",
-            ),
-            (
-                &set("token_use", json!("admin")),
-                wrong,
-                "an administrator's token",
-            ),
-            (&set("token_use", json!("assertion")), wrong, "our assertion"),
-            (&set("token_use", json!("id")), wrong, "Cognito's ID token"),
-            (&set("token_use", json!(7)), wrong, "a use that is no text"),
-            (&set("token_use", json!("access")), None, "Cognito's access token"),
-            (&set("typ", json!("Refresh")), wrong, "Keycloak's refresh token"),
-            (&set("typ", json!("Offline")), wrong, "Keycloak's offline token"),
-            (&set("typ", json!("ID")), wrong, "Keycloak's ID token"),
-            (&set("typ", json!("Bearer")), None, "Keycloak's access token"),
-            (&set("typ", json!("DPoP")), wrong, "a token bound to a key"),
-            (
-                &set("token_type", json!("refresh")),
-                wrong,
-                "Django's refresh token",
-            ),
-            (&set("token_type", json!("access")), None, "Django's access token"),
-            (&set("type", json!("refresh")), wrong, "Flask's refresh token"),
-            (
-                &set("at_hash", json!("x")),
-                wrong,
-                "an ID token with a token's digest",
-            ),
-            (
-                &set("c_hash", json!("x")),
-                wrong,
-                "an ID token with a code's digest",
-            ),
-            (&set("events", json!({})), wrong, "a logout token"),
-            (
-                &set("cnf", json!({"jkt": "x"})),
-                wrong,
-                "bound to a key that a bearer does not prove",
-            ),
-            (&id_token, wrong, "an ID token with a nonce"),
-            (
-                &old_keycloak,
-                None,
-                "an access token with a nonce that says what it is",
-            ),
-        ],
-    )
-    .await;
+    for (name, value, why) in [
+        ("scopes", json!(["REFRESH_TOKEN"]), "ThingsBoard's refresh"),
+        ("scopes", json!(["PRE_VERIFICATION_TOKEN"]), "before a factor"),
+        ("scopes", json!(["MFA_CONFIGURATION_TOKEN"]), "for a factor"),
+        ("scope", json!("read REFRESH_TOKEN"), "the same in a text"),
+        ("token_use", json!("refresh"), "our refresh token"),
+        ("token_use", json!("pre_verification"), "before our factor"),
+        ("token_use", json!("admin"), "an administrator's token"),
+        ("token_use", json!("assertion"), "our assertion"),
+        ("token_use", json!("id"), "Cognito's ID token"),
+        ("token_use", json!(7), "a use that is no text"),
+        ("typ", json!("Refresh"), "Keycloak's refresh token"),
+        ("typ", json!("Offline"), "Keycloak's offline token"),
+        ("typ", json!("ID"), "Keycloak's ID token"),
+        ("typ", json!("DPoP"), "a token bound to a key"),
+        ("token_type", json!("refresh"), "Django's refresh token"),
+        ("type", json!("refresh"), "Flask's refresh token"),
+        ("at_hash", json!("x"), "an ID token with a token's digest"),
+        ("c_hash", json!("x"), "an ID token with a code's digest"),
+        ("events", json!({}), "a logout token"),
+        ("cnf", json!({"jkt": "x"}), "a bearer proves no key"),
+    ] {
+        assert_eq!(answer(&verifier, &key, &set(name, value)).await, wrong, "{why}");
+    }
+    for (name, value, why) in [
+        ("token_use", "access", "Cognito's access token"),
+        ("typ", "Bearer", "Keycloak's access token"),
+        ("token_type", "access", "Django's access token"),
+    ] {
+        assert_eq!(answer(&verifier, &key, &set(name, value)).await, None, "{why}");
+    }
+    for (typ, expected, why) in [
+        (None, wrong, "an ID token with a nonce"),
+        (
+            Some("Bearer"),
+            None,
+            "an access token with a nonce that says what it is",
+        ),
+    ] {
+        let change = |claims: &mut Map<String, Value>| {
+            set("nonce", "n")(claims);
+            without("scope")(claims);
+            typ.into_iter().for_each(|typ| set("typ", typ)(claims));
+        };
+        assert_eq!(answer(&verifier, &key, &change).await, expected, "{why}");
+    }
     for (typ, expected) in [
         ("JWT", None),
         ("jwt", None),
@@ -227,69 +163,62 @@ async fn only_access_tokens_are_taken() {
 #[tokio::test]
 async fn issuers_share_neither_keys_nor_audiences() {
     let (a, b) = (Ed::new(), Ed::new());
-    let mut other = corp(KeySource::Jwks(jwks(&[b.jwk("k1")])));
-    other.name = Arc::from("partner");
-    other.issuer = Some("https://partner.example.com".to_owned());
-    other.audiences = vec!["partner-api".to_owned()];
-    let verifier = verifier(vec![corp(KeySource::Jwks(jwks(&[a.jwk("k1")]))), other]);
-    let as_partner = |aud: &'static str| {
-        claims(move |c| {
-            c.insert("iss".to_owned(), json!("https://partner.example.com"));
-            c.insert("aud".to_owned(), json!(aud));
-        })
+    let partner = Issuer {
+        name: Arc::from("partner"),
+        issuer: Some("https://partner.example.com".to_owned()),
+        audiences: vec!["partner-api".to_owned()],
+        ..corp_of(&b)
     };
-    for (token, expected, why) in [
-        (a.sign(&claims(|_| ())), None, "corp by corp"),
-        (b.sign(&as_partner("partner-api")), None, "partner by partner"),
+    let verifier = verifier(vec![corp_of(&a), partner]);
+    let as_partner = |aud: &'static str| {
+        move |claims: &mut Map<String, Value>| {
+            set("iss", "https://partner.example.com")(claims);
+            set("aud", aud)(claims);
+        }
+    };
+    let rows: [(&Ed, Change<'_>, Option<Reason>, &str); 5] = [
+        (&a, &|_| (), None, "corp by corp"),
+        (&b, &as_partner("partner-api"), None, "partner by partner"),
+        (&b, &|_| (), INVALID, "corp's name under partner's key"),
+        (&a, &as_partner("partner-api"), INVALID, "and the other way"),
         (
-            b.sign(&claims(|_| ())),
-            Some(Reason::CredentialInvalid),
-            "corp's name under partner's key",
-        ),
-        (
-            a.sign(&as_partner("partner-api")),
-            Some(Reason::CredentialInvalid),
-            "and the other way",
-        ),
-        (
-            b.sign(&as_partner("api")),
+            &b,
+            &as_partner("api"),
             Some(Reason::WrongAudience),
             "corp's audience from partner",
         ),
-    ] {
-        assert_eq!(check(&verifier, &token).await.err(), expected, "{why}");
+    ];
+    for (key, change, expected, why) in rows {
+        assert_eq!(answer(&verifier, key, change).await, expected, "{why}");
     }
 }
 
 #[tokio::test]
 async fn an_issuer_that_waives_iss_cannot_speak_for_another() {
     let (a, b) = (Ed::new(), Ed::new());
-    let mut anyone = corp(KeySource::Jwks(jwks(&[b.jwk("k1")])));
+    let mut anyone = corp_of(&b);
     anyone.name = Arc::from("anyone");
     anyone.issuer = None;
     anyone.waived.issuer = Waiver::Waived;
-    let verifier = verifier(vec![anyone, corp(KeySource::Jwks(jwks(&[a.jwk("k1")])))]);
-    for (change, expected, why) in [
-        (&without("iss") as Change<'_>, None, "no issuer"),
-        (&set("iss", json!("whoever")), None, "an unknown issuer"),
+    let verifier = verifier(vec![anyone, corp_of(&a)]);
+    let rows: [(Change<'_>, Option<Reason>, &str); 3] = [
+        (&without("iss"), None, "no issuer"),
+        (&set("iss", "whoever"), None, "an unknown issuer"),
         (
-            &set("iss", json!("https://idp.example.com")),
-            Some(Reason::CredentialInvalid),
-            "a known issuer is judged by its own keys alone",
+            &set("iss", "https://idp.example.com"),
+            INVALID,
+            "judged by its own keys alone",
         ),
-    ] {
-        assert_eq!(
-            check(&verifier, &b.sign(&claims(change))).await.err(),
-            expected,
-            "{why}"
-        );
+    ];
+    for (change, expected, why) in rows {
+        assert_eq!(answer(&verifier, &b, change).await, expected, "{why}");
     }
 }
 
 #[tokio::test]
 async fn a_mapped_token_becomes_an_identity() {
     let key = Ed::new();
-    let mut issuer = corp(KeySource::Jwks(jwks(&[key.jwk("k1")])));
+    let mut issuer = corp_of(&key);
     issuer.profile = Profile::Mapped(ClaimMapping {
         principal_kind: PrincipalKind::Service,
         tenant: Some(ClaimPath::parse("https://example.com/tenant")),
@@ -299,13 +228,10 @@ async fn a_mapped_token_becomes_an_identity() {
     });
     let verifier = verifier(vec![issuer]);
     let token = key.sign(&claims(|c| {
-        c.insert("jti".to_owned(), json!("t-1"));
-        c.insert("https://example.com/tenant".to_owned(), json!("acme"));
-        c.insert("org".to_owned(), json!({"id": "dept"}));
-        c.insert(
-            "realm_access".to_owned(),
-            json!({"roles": ["TENANT_ADMIN", "viewer"]}),
-        );
+        set("jti", "t-1")(c);
+        set("https://example.com/tenant", "acme")(c);
+        set("org", json!({"id": "dept"}))(c);
+        set("realm_access", json!({"roles": ["TENANT_ADMIN", "viewer"]}))(c);
     }));
     let verified = check(&verifier, &token).await.expect("good");
     let identity = verified.identity;
@@ -328,30 +254,24 @@ async fn a_mapped_token_becomes_an_identity() {
         Some(UnixMillis::from_secs(NOW + 70)),
         "exp and leeway"
     );
-    let bad_role = key.sign(&claims(|c| {
-        c.insert("realm_access".to_owned(), json!({"roles": ["two words"]}));
-    }));
-    assert_eq!(
-        check(&verifier, &bad_role).await.err(),
-        Some(Reason::CredentialMalformed)
-    );
+    let bad_role = set("realm_access", json!({"roles": ["two words"]}));
+    assert_eq!(answer(&verifier, &key, &bad_role).await, MALFORMED);
 }
 
 #[tokio::test]
 async fn a_token_without_scopes_meets_no_required_scope() {
     let key = Ed::new();
-    let source = || KeySource::Jwks(jwks(&[key.jwk("k1")]));
     let wanted = Scope::parse("read").expect("a scope");
-    let mut trusting = corp(source());
+    let mut trusting = corp_of(&key);
     trusting.profile = Profile::Mapped(ClaimMapping {
         unscoped: Unscoped::Unrestricted,
         ..ClaimMapping::default()
     });
-    let (strict, trusting) = (verifier(vec![corp(source())]), verifier(vec![trusting]));
+    let (strict, trusting) = (verifier(vec![corp_of(&key)]), verifier(vec![trusting]));
     for (change, why) in [
         (&without("scope") as Change<'_>, "absent"),
-        (&set("scope", json!("")), "empty text"),
-        (&set("scope", json!("  ")), "blank text"),
+        (&set("scope", ""), "empty text"),
+        (&set("scope", "  "), "blank text"),
         (&set("scope", json!([])), "empty list"),
     ] {
         let token = key.sign(&claims(change));
@@ -362,11 +282,7 @@ async fn a_token_without_scopes_meets_no_required_scope() {
         assert_eq!(all, ScopeSet::default(), "{why}");
     }
     for bad in [json!(7), json!({"a": 1}), json!(["a", 7]), json!("quo\"te")] {
-        let token = key.sign(&claims(set("scope", bad)));
-        assert_eq!(
-            check(&strict, &token).await.err(),
-            Some(Reason::CredentialMalformed)
-        );
+        assert_eq!(answer(&strict, &key, &set("scope", bad)).await, MALFORMED);
     }
 }
 
@@ -377,27 +293,14 @@ async fn the_credential_id_survives_a_respelled_signature() {
     let jwk = json!({"kty": "EC", "crv": "P-256", "x": b64(&point[1..33]), "y": b64(&point[33..])});
     let verifier = verifier(vec![corp(KeySource::Jwks(jwks(&[jwk])))]);
     // ECDSA signs the same text differently each time.
-    for (change, by_digest) in [
-        (&|_: &mut Map<String, Value>| () as _, true),
-        (
-            &|c: &mut Map<String, Value>| drop(c.insert("jti".to_owned(), json!("has space"))),
-            true,
-        ),
-        (
-            &|c: &mut Map<String, Value>| drop(c.insert("jti".to_owned(), json!("x".repeat(300)))),
-            true,
-        ),
-        (
-            &|c: &mut Map<String, Value>| drop(c.insert("jti".to_owned(), json!(""))),
-            true,
-        ),
-        (
-            &|c: &mut Map<String, Value>| drop(c.insert("jti".to_owned(), json!("j"))),
-            false,
-        ),
-    ] as [(Change<'_>, bool); 5]
-    {
-        let payload = claims(change).to_string();
+    for (jti, by_digest) in [
+        (None, true),
+        (Some("has space".to_owned()), true),
+        (Some("x".repeat(300)), true),
+        (Some(String::new()), true),
+        (Some("j".to_owned()), false),
+    ] {
+        let payload = claims(|c| jti.into_iter().for_each(|jti| set("jti", jti)(c))).to_string();
         let token = || p256_sign(&pair, r#"{"alg":"ES256"}"#, &payload);
         let (first, second) = (token(), token());
         assert_ne!(first, second);
@@ -437,9 +340,9 @@ async fn thingsboard_tokens_become_identities() {
     assert_eq!(identity.customer, None, "the null UUID is nobody");
     assert!(identity.tenant.is_some());
     let public = tb(|c| {
-        c.insert("isPublic".to_owned(), json!(true));
-        c.insert("sub".to_owned(), json!("public-id"));
-        c.insert("userId".to_owned(), json!("13814000-1dd2-11b2-8080-808080808080"));
+        set("isPublic", true)(c);
+        set("sub", "public-id")(c);
+        set("userId", "13814000-1dd2-11b2-8080-808080808080")(c);
     });
     let identity = check(&verifier, &public).await.expect("good").identity;
     assert_eq!(identity.principal.as_str(), "public-id");
@@ -447,39 +350,25 @@ async fn thingsboard_tokens_become_identities() {
         identity.category.map(|c| c.as_str().to_owned()).as_deref(),
         Some("public")
     );
-    for (change, expected, why) in [
-        (
-            &without("scopes") as Change<'_>,
-            Reason::CredentialMalformed,
-            "scopes are required",
-        ),
-        (
-            &set("scopes", json!([])),
-            Reason::CredentialMalformed,
-            "an empty list too",
-        ),
-        (
-            &without("isPublic"),
-            Reason::CredentialMalformed,
-            "isPublic is required",
-        ),
-        (
-            &set("enabled", json!(false)),
-            Reason::PrincipalDisabled,
-            "a disabled user",
-        ),
+    let disabled = Some(Reason::PrincipalDisabled);
+    let rows: [(Change<'_>, Option<Reason>, &str); 6] = [
+        (&without("scopes"), MALFORMED, "scopes are required"),
+        (&set("scopes", json!([])), MALFORMED, "an empty list too"),
+        (&without("isPublic"), MALFORMED, "isPublic is required"),
+        (&set("enabled", false), disabled, "a disabled user"),
         (
             &set("scopes", json!(["REFRESH_TOKEN"])),
-            Reason::WrongTokenClass,
+            Some(Reason::WrongTokenClass),
             "a refresh token",
         ),
         (
-            &set("exp", json!(NOW - 100)),
-            Reason::CredentialExpired,
+            &set("exp", NOW - 100),
+            Some(Reason::CredentialExpired),
             "an old one",
         ),
-    ] {
-        assert_eq!(check(&verifier, &tb(change)).await.err(), Some(expected), "{why}");
+    ];
+    for (change, expected, why) in rows {
+        assert_eq!(check(&verifier, &tb(change)).await.err(), expected, "{why}");
     }
     let short = hmac_sign(
         Algorithm::Hs256,
@@ -489,7 +378,7 @@ async fn thingsboard_tokens_become_identities() {
     );
     assert_eq!(
         check(&verifier, &short).await.err(),
-        Some(Reason::CredentialInvalid),
+        INVALID,
         "only HS512 was allowed"
     );
 }
@@ -497,7 +386,7 @@ async fn thingsboard_tokens_become_identities() {
 #[tokio::test]
 async fn the_wall_clock_decides_and_a_rejection_blames_the_caller() {
     let key = Ed::new();
-    let verifier = verifier(vec![corp(KeySource::Jwks(jwks(&[key.jwk("k1")])))]);
+    let verifier = verifier(vec![corp_of(&key)]);
     let token = key.sign(&claims(|_| ()));
     let (manual, _) = clock();
     manual.advance(Duration::from_millis(69_999));

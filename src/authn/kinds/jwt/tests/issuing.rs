@@ -230,3 +230,20 @@ fn stored_material_is_checked() {
         assert!(SigningKey::from_pkcs8("k".parse().expect("an id"), &material).is_err());
     }
 }
+
+#[test]
+fn few_previous_keys_are_kept_and_none_is_printed() {
+    let key = |n: usize| own_key(&format!("k{n}"), SigningAlgorithm::EdDsa);
+    let keys = OwnKeys::new(SigningKeys::new(key(0), (1..20).map(key).collect()));
+    let published: Value = serde_json::from_slice(&public_jwks(&[&keys])).expect("JSON");
+    let kids: Vec<_> = published["keys"]
+        .as_array()
+        .expect("keys")
+        .iter()
+        .map(|k| k["kid"].clone())
+        .collect();
+    let newest: Vec<_> = (0..=MAX_PREVIOUS_KEYS).map(|n| json!(format!("k{n}"))).collect();
+    assert_eq!(kids, newest);
+    keys.with_current(|key| assert_eq!(format!("{key:?}"), "SigningKey(k0, EdDSA)"));
+    assert!(format!("{keys:?}").starts_with("OwnKeys(SigningKeys { current: SigningKey(k0, EdDSA), "));
+}

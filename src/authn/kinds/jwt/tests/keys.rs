@@ -407,3 +407,34 @@ async fn contradictory_settings_are_refused() {
     let started = JwtVerifier::start(&JwtSettings { issuers: twice }, &clock().1, &tasks(), &metrics());
     assert_eq!(started.err().map(|p| p.problem), Some(Problem::DuplicateName));
 }
+
+#[test]
+fn of_many_keys_that_a_token_can_mean_few_are_tried() {
+    let signer = Ed::new();
+    for (before, expected) in [(3, Signature::Good), (4, Signature::Bad)] {
+        let others = (0..before).map(|n| Ed::new().jwk(&format!("k{n}")));
+        let keys: Vec<_> = others.chain([signer.jwk("mine")]).collect();
+        let set = KeySet::jwks(jwks(&keys).as_bytes()).expect("a set");
+        let token = signer.sign_text(r#"{"alg":"EdDSA"}"#, &claims(|_| ()).to_string());
+        let token = format::split(token.as_bytes()).expect("a token");
+        let found = set.verify(&token, AlgorithmSet::PUBLIC);
+        assert_eq!(found, expected, "{before} before it");
+    }
+}
+
+#[test]
+fn issuers_are_bounded() {
+    let issuers = |count: usize| {
+        let one = |n: usize| Issuer {
+            name: Arc::from(format!("i{n}")),
+            issuer: Some(format!("https://{n}.example")),
+            ..thingsboard()
+        };
+        JwtSettings {
+            issuers: (0..count).map(one).collect(),
+        }
+    };
+    assert!(issuers(MAX_ISSUERS).check().is_ok());
+    let problem = issuers(MAX_ISSUERS + 1).check().expect_err("one too many");
+    assert_eq!(problem.problem, Problem::TooManyIssuers);
+}

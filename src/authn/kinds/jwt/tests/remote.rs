@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use futures::future::join_all;
+use futures::future::{join_all, poll_immediate};
 use http::StatusCode;
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
@@ -286,5 +286,32 @@ async fn the_background_keeps_the_set_fresh_and_ends_with_the_process() {
     assert_eq!(
         background.stop(Duration::from_secs(10)).await,
         crate::runtime::tasks::Stopped::All
+    );
+}
+
+#[tokio::test]
+async fn those_who_wait_for_newer_keys_are_bounded() {
+    // It takes connections and never answers.
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}/jwks", listener.local_addr().expect("an address"));
+    let verifier = verifier(vec![corp(KeySource::JwksUrl(JwksUrl::new(&url)))]);
+    let token = presented(&Ed::new().sign(&claims(|_| ())));
+    let free = Toll::waived();
+    let mut waiting = Vec::new();
+    for n in 0..64 {
+        let mut one = verifier.look_up(&token, &free, now());
+        assert_eq!(poll_immediate(&mut one).await, None, "{n} waits");
+        waiting.push(one);
+    }
+    assert_eq!(
+        poll_immediate(verifier.look_up(&token, &free, now())).await,
+        Some(Err(Rejection::ours(Reason::CannotDecide))),
+        "one more is told at once"
+    );
+    drop(waiting.pop());
+    assert_eq!(
+        poll_immediate(verifier.look_up(&token, &free, now())).await,
+        None,
+        "a place was given back"
     );
 }
