@@ -41,7 +41,8 @@ impl Verifier for Priced {
             });
         }
         let ends = Arc::clone(&self.ends);
-        toll.pay(&self.pool, now, move || drop(ends.lock().recv())).await?;
+        toll.pay(&self.pool, now, move || drop(ends.lock().recv()))
+            .await?;
         Err(Rejection::caller(Reason::CredentialInvalid))
     }
 }
