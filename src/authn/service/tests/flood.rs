@@ -41,7 +41,7 @@ impl Verifier for Priced {
             });
         }
         let ends = Arc::clone(&self.ends);
-        toll.pay(&self.pool, now, move || drop(ends.lock().recv()))
+        toll.pay(&self.pool, now, move || ends.lock().recv().is_ok())
             .await?;
         Err(Rejection::caller(Reason::CredentialInvalid))
     }
