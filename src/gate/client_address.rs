@@ -11,8 +11,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::HeaderName;
+use http::header::{FORWARDED, VIA};
 
 use super::facts::{Facts, Scheme};
+use crate::authz::Encryption;
 use crate::domain::clock::MonoMillis;
 use crate::domain::net::ClientIp;
 
@@ -22,7 +24,7 @@ const MAX_HOPS: usize = 32;
 /// How often the log says that a proxy is not listed.
 const SAID_EVERY: Duration = Duration::from_secs(60);
 
-pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// Who sent the request, and how.
@@ -32,21 +34,39 @@ pub struct EffectiveClient {
     pub address: ClientIp,
     /// The scheme the client used.
     pub scheme: Scheme,
+    /// Whether the whole way was encrypted.
+    pub encryption: Encryption,
 }
 
 /// Finds the effective client.
 pub fn effective_client(facts: &Facts<'_>) -> EffectiveClient {
     let peer = facts.peer.ip();
-    if !is_trusted_peer(facts) {
-        return EffectiveClient {
-            address: ClientIp::new(peer),
-            scheme: facts.scheme,
-        };
-    }
+    let (address, scheme, believed) = match is_trusted_peer(facts) {
+        true => (
+            forwarded_for(facts).unwrap_or(peer),
+            forwarded_proto(facts).unwrap_or(facts.scheme),
+            true,
+        ),
+        false => (peer, facts.scheme, false),
+    };
     EffectiveClient {
-        address: ClientIp::new(forwarded_for(facts).unwrap_or(peer)),
-        scheme: forwarded_proto(facts).unwrap_or(facts.scheme),
+        address: ClientIp::new(address),
+        scheme,
+        encryption: match scheme {
+            Scheme::Https => Encryption::Tls,
+            // Somebody who is not believed but says that he forwards for others hides what they used: a proxy
+            // on this machine that nobody listed must not make every client a local one.
+            Scheme::Http if !believed && forwards(facts) => Encryption::Unknown,
+            Scheme::Http => Encryption::None,
+        },
     }
+}
+
+/// Whether the peer says that it sends on what others asked.
+fn forwards(facts: &Facts<'_>) -> bool {
+    facts.headers.contains_key(X_FORWARDED_FOR)
+        || facts.headers.contains_key(FORWARDED)
+        || facts.headers.contains_key(VIA)
 }
 
 /// Whether what the socket peer says about others is believed.
@@ -319,6 +339,69 @@ mod tests {
         #[test]
         fn any_bytes_are_read_without_a_panic(line in prop::collection::vec(0x20_u8..=0xff, 0..80)) {
             let _ = parse_hop(&line);
+        }
+    }
+
+    #[test]
+    fn a_proxy_that_nobody_listed_hides_how_its_clients_came() {
+        let listed = NetworkSet::parse(["127.0.0.1"]).expect("networks");
+        let nobody = NetworkSet::default();
+        for (trusted, field, expected, why) in [
+            (&nobody, None, Encryption::None, "a client of its own"),
+            (
+                &nobody,
+                Some(("x-forwarded-for", "203.0.113.7")),
+                Encryption::Unknown,
+                "says so",
+            ),
+            (
+                &nobody,
+                Some(("via", "1.1 proxy")),
+                Encryption::Unknown,
+                "says so",
+            ),
+            (
+                &nobody,
+                Some(("forwarded", "for=_x")),
+                Encryption::Unknown,
+                "says so",
+            ),
+            (
+                &nobody,
+                Some(("x-forwarded-proto", "https")),
+                Encryption::None,
+                "is not believed",
+            ),
+            (
+                &listed,
+                Some(("x-forwarded-for", "203.0.113.7")),
+                Encryption::None,
+                "is believed",
+            ),
+            (
+                &listed,
+                Some(("x-forwarded-proto", "https")),
+                Encryption::Tls,
+                "is believed",
+            ),
+        ] {
+            let headers = field.into_iter().map(|(name, value)| {
+                let name = HeaderName::from_static(name);
+                (name, HeaderValue::from_static(value))
+            });
+            let headers: HeaderMap = headers.collect();
+            let facts = Facts {
+                method: &Method::GET,
+                path: "/",
+                query: None,
+                target: None,
+                host: None,
+                headers: &headers,
+                peer: PeerAddr::new(([127, 0, 0, 1], 4711).into()),
+                trusted_proxies: trusted,
+                scheme: Scheme::Http,
+            };
+            assert_eq!(effective_client(&facts).encryption, expected, "{field:?} {why}");
         }
     }
 }

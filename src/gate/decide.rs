@@ -13,13 +13,10 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::header::{FORWARDED, VIA};
 use http::{HeaderMap, HeaderValue};
 
 use super::assertion::AssertionSigner;
-use super::client_address::{
-    EffectiveClient, UnlistedProxies, X_FORWARDED_FOR, effective_client, is_trusted_peer,
-};
+use super::client_address::{EffectiveClient, UnlistedProxies, effective_client};
 use super::dialect::choose;
 use super::facts::{Facts, Scheme};
 use super::path::{self, NormalizedPath};
@@ -226,9 +223,14 @@ impl Gate {
                      }| stop(reason, retry_after_secs, None),
                 )?;
                 let method = MethodClass::of(facts.method);
-                let encryption = encryption(facts, client);
-                let permit = authorize(&route, authenticated.clone(), client.address, encryption, method)
-                    .map_err(|Denial(reason)| stop(reason, None, Some(authenticated)))?;
+                let permit = authorize(
+                    &route,
+                    authenticated.clone(),
+                    client.address,
+                    client.encryption,
+                    method,
+                )
+                .map_err(|Denial(reason)| stop(reason, None, Some(authenticated)))?;
                 (permit, choose(route.dialect, Some(&presented), facts.headers))
             }
         };
@@ -273,6 +275,7 @@ impl Gate {
         let client = EffectiveClient {
             address: ClientIp::new(peer.ip()),
             scheme: Scheme::Http,
+            encryption: Encryption::Unknown,
         };
         let (stop, headers) = (Stop::before_routing(reason), HeaderMap::new());
         self.refuse(stop, &headers, client, self.request_ids.new_id(), now)
@@ -295,7 +298,7 @@ impl Gate {
             presented,
             verified: None,
         };
-        let admitted = admit(route, client.address, encryption(facts, client));
+        let admitted = admit(route, client.address, client.encryption);
         match admitted.map_err(|Denial(reason)| stop(reason, None))? {
             Admitted::Anonymously => permit_anonymous(route)
                 .map(Selected::Public)
@@ -376,21 +379,6 @@ fn without_token<'a>(path: &'a str, route: &RoutePolicy) -> Cow<'a, str> {
     }
 }
 
-/// A peer that is not believed but says that it forwards for others hides what they used: a proxy on this
-/// machine that nobody listed must not make every client a local one.
-fn encryption(facts: &Facts<'_>, client: EffectiveClient) -> Encryption {
-    let forwards = || {
-        [X_FORWARDED_FOR, FORWARDED, VIA]
-            .iter()
-            .any(|name| facts.headers.contains_key(name))
-    };
-    match client.scheme {
-        Scheme::Https => Encryption::Tls,
-        Scheme::Http if !is_trusted_peer(facts) && forwards() => Encryption::Unknown,
-        Scheme::Http => Encryption::None,
-    }
-}
-
 fn required_scopes(route: &RoutePolicy) -> Bytes {
     let wanted = route.require_all_scopes.iter().chain(&route.require_any_scope);
     Bytes::from(wanted.map(|s| s.as_str()).collect::<Vec<_>>().join(" "))
@@ -400,74 +388,6 @@ fn required_scopes(route: &RoutePolicy) -> Bytes {
 mod tests {
     use super::*;
     use crate::authz::policy::testing::route;
-    use crate::domain::net::NetworkSet;
-
-    #[test]
-    fn a_proxy_that_nobody_listed_hides_how_its_clients_came() {
-        let listed = NetworkSet::parse(["127.0.0.1"]).expect("networks");
-        let nobody = NetworkSet::default();
-        for (trusted, field, expected, why) in [
-            (&nobody, None, Encryption::None, "a client of its own"),
-            (
-                &nobody,
-                Some(("x-forwarded-for", "203.0.113.7")),
-                Encryption::Unknown,
-                "says so",
-            ),
-            (
-                &nobody,
-                Some(("via", "1.1 proxy")),
-                Encryption::Unknown,
-                "says so",
-            ),
-            (
-                &nobody,
-                Some(("forwarded", "for=_x")),
-                Encryption::Unknown,
-                "says so",
-            ),
-            (
-                &nobody,
-                Some(("x-forwarded-proto", "https")),
-                Encryption::None,
-                "is not believed",
-            ),
-            (
-                &listed,
-                Some(("x-forwarded-for", "203.0.113.7")),
-                Encryption::None,
-                "is believed",
-            ),
-            (
-                &listed,
-                Some(("x-forwarded-proto", "https")),
-                Encryption::Tls,
-                "is believed",
-            ),
-        ] {
-            let headers = field.into_iter().map(|(name, value)| {
-                let name = http::HeaderName::from_static(name);
-                (name, HeaderValue::from_static(value))
-            });
-            let headers: HeaderMap = headers.collect();
-            let facts = Facts {
-                method: &http::Method::GET,
-                path: "/",
-                query: None,
-                target: None,
-                host: None,
-                headers: &headers,
-                peer: PeerAddr::new(([127, 0, 0, 1], 4711).into()),
-                trusted_proxies: trusted,
-                scheme: Scheme::Http,
-            };
-            assert_eq!(
-                encryption(&facts, effective_client(&facts)),
-                expected,
-                "{field:?} {why}"
-            );
-        }
-    }
 
     #[test]
     fn a_token_in_the_path_is_replaced_unless_the_route_forwards_credentials() {

@@ -44,8 +44,8 @@ impl RequestIds {
 
     /// The id of a request: a trusted proxy's, when it is well formed, else a new one.
     pub fn request_id(&self, facts: &Facts<'_>) -> HeaderValue {
-        if let Some(given) = facts.headers.get(&X_REQUEST_ID)
-            && is_trusted_peer(facts)
+        if is_trusted_peer(facts)
+            && let Some(given) = facts.headers.get(&X_REQUEST_ID)
             && is_request_id(given.as_bytes())
         {
             return given.clone();

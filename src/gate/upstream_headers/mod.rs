@@ -137,17 +137,20 @@ fn set_forwarded(headers: &mut HeaderMap, client: ClientIp, scheme: Scheme) {
 }
 
 /// Fields between two neighbors only (RFC 9110 section 7.6.1), beside what `Connection` names.
-const HOP_BY_HOP: [HeaderName; 9] = [
-    HeaderName::from_static("http2-settings"),
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    http::header::PROXY_AUTHENTICATE,
-    http::header::PROXY_AUTHORIZATION,
-    http::header::TE,
-    http::header::TRAILER,
-    http::header::TRANSFER_ENCODING,
-    http::header::UPGRADE,
-];
+fn is_hop_by_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "http2-settings"
+            | "keep-alive"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "proxy-connection"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+    )
+}
 
 /// Fields that a `Connection` option cannot remove: the message would mean something else without them.
 const END_TO_END: [HeaderName; 10] = [
@@ -182,7 +185,26 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
             }
         }
     }
-    for name in &HOP_BY_HOP {
-        headers.remove(name);
+    remove_where(headers, |name| is_hop_by_hop(name.as_str()));
+}
+
+/// Removes fields by name. A map cannot lose fields while it is walked, and a list would be allocated: each
+/// round removes a handful, and a request of this world needs one.
+fn remove_where(headers: &mut HeaderMap, is_doomed: impl Fn(&HeaderName) -> bool) {
+    const ROUND: usize = 8;
+    loop {
+        let mut doomed: [Option<HeaderName>; ROUND] = Default::default();
+        let found = headers.keys().filter(|name| is_doomed(name));
+        let found = doomed
+            .iter_mut()
+            .zip(found)
+            .map(|(slot, name)| *slot = Some(name.clone()))
+            .count();
+        for name in doomed.iter().flatten() {
+            headers.remove(name);
+        }
+        if found < ROUND {
+            return;
+        }
     }
 }

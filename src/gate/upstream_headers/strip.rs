@@ -8,7 +8,7 @@
 use http::header::{CONNECTION, EXPECT};
 use http::{HeaderMap, HeaderName};
 
-use super::{END_TO_END, HOP_BY_HOP};
+use super::{END_TO_END, is_hop_by_hop, remove_where};
 use crate::authn::extract::carrier_headers;
 use crate::authz::policy::{IdentityField, Requirement, UpstreamHeaderRules};
 
@@ -59,15 +59,16 @@ const OUR_PREFIXES: [&str; 2] = ["x-forwarded-", "x-auth-request-"];
 /// Whether an identity field may have this name: not one that frames a message or means something to both
 /// ends, not a credential's, and none that we set for another purpose. In any spelling.
 pub fn may_carry_identity(name: &HeaderName) -> bool {
-    let folded = |name: &str| name.bytes().map(fold).collect::<Vec<u8>>();
+    let folded = |name: &str| name.bytes().map(|b| char::from(fold(b))).collect::<String>();
     let name = folded(name.as_str());
-    let is_name = |taken: &HeaderName| folded(taken.as_str()) == name;
-    let framing = HOP_BY_HOP.iter().chain(&END_TO_END).any(is_name);
-    let ours = OURS
-        .into_iter()
-        .chain(carrier_headers())
-        .any(|taken| folded(taken) == name);
-    !(framing || ours || is_name(&CONNECTION) || is_name(&EXPECT) || name.starts_with(b"x-forwarded-"))
+    let framing = END_TO_END.iter().chain(&[CONNECTION, EXPECT]);
+    let taken = framing
+        .map(HeaderName::as_str)
+        .chain(OURS)
+        .chain(carrier_headers());
+    !(is_hop_by_hop(&name)
+        || name.starts_with("x-forwarded-")
+        || taken.map(folded).any(|taken| taken == name))
 }
 
 /// Names with at least this many bytes share one slot of the map.
@@ -135,35 +136,11 @@ impl StripSet {
 
     /// Removes every such field; credential carriers only when they are not forwarded.
     pub(super) fn remove_from(&self, headers: &mut HeaderMap, forward_credential: Requirement) {
-        // A map cannot lose fields while it is walked, and a list would be allocated. Each round removes
-        // a handful; a request of this world needs one.
-        loop {
-            let mut doomed: [Option<HeaderName>; 8] = Default::default();
-            let mut slots = doomed.iter_mut();
-            let mut left_over = false;
-            for name in headers.keys() {
-                let stays = match self.class_of(name) {
-                    None => true,
-                    Some(NameClass::Credential) => forward_credential == Requirement::Yes,
-                    Some(NameClass::Ours) => false,
-                };
-                if !stays {
-                    match slots.next() {
-                        Some(slot) => *slot = Some(name.clone()),
-                        None => {
-                            left_over = true;
-                            break;
-                        }
-                    }
-                }
-            }
-            for name in doomed.iter().flatten() {
-                headers.remove(name);
-            }
-            if !left_over {
-                return;
-            }
-        }
+        remove_where(headers, |name| match self.class_of(name) {
+            None => false,
+            Some(NameClass::Credential) => forward_credential == Requirement::No,
+            Some(NameClass::Ours) => true,
+        });
     }
 }
 
