@@ -9,7 +9,7 @@ use crate::config::Settings;
 use crate::config::settings::ListenerSettings;
 use crate::domain::clock::UnixMillis;
 use crate::edge::listener::tls::{Certificates, Tls};
-use crate::edge::listener::{Bound, ListenSettings, Profile};
+use crate::edge::listener::{AddressBound, Bound, ListenSettings, Profile};
 use crate::edge::proxy::ListenerProfile;
 use crate::telemetry::Metrics;
 
@@ -44,6 +44,8 @@ fn bind_one(written: &ListenerSettings, metrics: &Metrics, now: UnixMillis) -> a
                 connection: written.connection.clone(),
             }),
             tls,
+            proxy_protocol: written.proxy_protocol,
+            per_address: AddressBound::new(written.max_connections_per_address),
             metrics: metrics.for_listener(&written.name),
         }),
     })?;

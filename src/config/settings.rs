@@ -19,6 +19,7 @@ use crate::authz::policy::RoutePolicy;
 use crate::crypto::KeyBytes;
 use crate::domain::identity::WriteAccess;
 use crate::domain::net::NetworkSet;
+use crate::edge::listener::ProxyProtocol;
 use crate::edge::listener::tls::TlsSettings;
 use crate::edge::proxy::settings::ConnectionSettings;
 use crate::edge::proxy::upstream::UpstreamSettings;
@@ -87,8 +88,12 @@ pub struct ListenerSettings {
     pub tls: Option<TlsSettings>,
     /// Peers whose forwarded headers are believed.
     pub trusted_proxies: NetworkSet,
+    /// Whether connections begin with a PROXY header.
+    pub proxy_protocol: ProxyProtocol,
     /// Most connections at once.
     pub max_connections: usize,
+    /// Most connections at once from one client address.
+    pub max_connections_per_address: usize,
     /// Bounds of each connection.
     pub connection: ConnectionSettings,
 }

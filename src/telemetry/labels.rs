@@ -162,6 +162,10 @@ labels! {
         Limit = "limit",
         /// The system could not hand over the connection, for want of file descriptors or the like.
         AcceptFailed = "accept_failed",
+        /// The client's address has as many connections as it may.
+        AddressLimit = "address_limit",
+        /// There was no PROXY header where one is required, or it came from nobody who may send one.
+        ProxyHeader = "proxy_header",
         /// The TLS handshake failed or took too long.
         TlsHandshake = "tls_handshake",
     }

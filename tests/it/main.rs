@@ -31,6 +31,8 @@ mod http;
 mod jwt;
 /// Every kind of credential through the real process, good ones and bad ones.
 mod kinds;
+/// Before the first request: the PROXY protocol, bounds on connections.
+mod listeners;
 /// The metrics, as promtool and the documentation see them.
 mod metrics;
 /// The process in operation: probes, logs, audit, usage, stop, start, what it refuses to start on.

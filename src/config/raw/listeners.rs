@@ -22,9 +22,15 @@ pub struct Listener {
     pub tls: Option<Tls>,
     /// Peers whose `X-Forwarded-*` and `Forwarded` headers are believed. Empty: nobody.
     pub trusted_proxies: Vec<TrustedNetwork>,
+    /// Whether connections begin with a PROXY header.
+    pub proxy_protocol: ProxyProtocol,
     /// Most connections at once; more are closed unserved.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub max_connections: u32,
+    /// Most connections at once from one client address (IPv6: per /64); this machine and trusted proxies
+    /// are not counted.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub max_connections_per_address: u32,
     /// How long a client may take to send a whole head.
     #[schemars(extend("x-least" = "1ms", "x-most" = "10m"))]
     pub head_timeout: Span,
@@ -42,6 +48,17 @@ pub struct Listener {
     pub body_idle_timeout: Span,
     /// HTTP/2.
     pub http2: Http2,
+}
+
+/// The PROXY protocol (versions 1 and 2) on one listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ProxyProtocol {
+    /// Connections begin with the client's own bytes.
+    #[default]
+    Off,
+    /// Every connection begins with its header, and comes from one of `trusted_proxies`.
+    Required,
 }
 
 /// TLS on one listener.
@@ -106,7 +123,9 @@ impl Default for Listener {
             address: None,
             tls: None,
             trusted_proxies: Vec::new(),
+            proxy_protocol: ProxyProtocol::default(),
             max_connections: 10_000,
+            max_connections_per_address: 1_000,
             head_timeout: Span::from_secs(10),
             max_head_bytes: Size(32 << 10),
             max_head_fields: 100,

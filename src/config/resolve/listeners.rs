@@ -5,12 +5,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::super::raw::Config;
-use super::super::raw::listeners::{CertificateFiles, Http2, MinVersion, Tls};
+use super::super::raw::listeners::{self as raw, CertificateFiles, Http2, MinVersion, Tls};
 use super::super::raw::values::{AdminAddress, EVERYBODY, TextValue, TrustedNetwork};
 use super::super::settings::ListenerSettings;
 use super::{Notes, chosen, index, secrets};
 use crate::domain::net::NetworkSet;
-use crate::edge::listener::tls;
+use crate::edge::listener::{ProxyProtocol, tls};
 use crate::edge::proxy::settings::{ConnectionSettings, Http2Settings};
 
 /// Resolves the listeners.
@@ -48,12 +48,26 @@ pub(super) fn resolve(config: &Config, notes: &mut Notes<'_>) -> Vec<ListenerSet
             &format!("{key}.trusted_proxies"),
             notes,
         );
+        let proxy_protocol = match listener.proxy_protocol {
+            raw::ProxyProtocol::Off => ProxyProtocol::Off,
+            raw::ProxyProtocol::Required => ProxyProtocol::Required,
+        };
+        if proxy_protocol == ProxyProtocol::Required && listener.trusted_proxies.is_empty() {
+            notes.report.add(
+                &format!("{key}.proxy_protocol"),
+                "required, with nobody in trusted_proxies",
+                "the proxies that send the header, in trusted_proxies",
+                "name them: from anybody else a connection is closed",
+            );
+        }
         out.push(ListenerSettings {
             name: Arc::from(name.0.as_str()),
             address: address.0,
             tls: listener.tls.as_ref().and_then(|raw| tls(raw, &key, notes)),
             trusted_proxies,
+            proxy_protocol,
             max_connections: index(listener.max_connections),
+            max_connections_per_address: index(listener.max_connections_per_address),
             connection: ConnectionSettings {
                 head_max_bytes: usize::try_from(listener.max_head_bytes.0).unwrap_or(usize::MAX),
                 head_max_fields: listener.max_head_fields.into(),

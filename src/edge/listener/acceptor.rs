@@ -13,7 +13,8 @@ use std::time::Duration;
 use rustix::io::Errno;
 use tokio::net::TcpListener;
 
-use super::entrance::Profile;
+use super::addresses::Counted;
+use super::entrance::{Profile, ProxyProtocol};
 use super::socket::Bound;
 use crate::domain::net::PeerAddr;
 use crate::runtime::drain::{ConnectionGuard, Drain, Stage};
@@ -28,6 +29,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 struct Open {
     _drain: ConnectionGuard,
     _gauge: Held,
+    _address: Option<Counted>,
     count: Arc<AtomicUsize>,
 }
 
@@ -65,7 +67,8 @@ impl After {
 /// Accepts until the drain closes the listeners.
 pub(super) async fn accept(bound: Bound, workers: &Workers<Profile>, drain: &Drain) -> io::Result<()> {
     let Bound { settings, socket, .. } = bound;
-    let metrics = &settings.profile.metrics;
+    let profile = &settings.profile;
+    let metrics = &profile.metrics;
     let socket = TcpListener::from_std(socket)?;
     let count = Arc::new(AtomicUsize::new(0));
     let mut closing = std::pin::pin!(drain.reached(Stage::Closing));
@@ -84,16 +87,35 @@ pub(super) async fn accept(bound: Bound, workers: &Workers<Profile>, drain: &Dra
                     metrics.refused.inc(ConnectionRefusal::Limit);
                     continue;
                 }
+                let peer = PeerAddr::new(peer);
+                // Behind the PROXY protocol the client is known later, on its thread.
+                let address = match profile.proxy_protocol {
+                    ProxyProtocol::Required => None,
+                    ProxyProtocol::Off => {
+                        let proxy = &profile.proxy;
+                        match profile
+                            .per_address
+                            .take(&proxy.name, peer, &proxy.trusted_proxies)
+                        {
+                            Ok(counted) => counted,
+                            Err(_) => {
+                                metrics.refused.inc(ConnectionRefusal::AddressLimit);
+                                continue;
+                            }
+                        }
+                    }
+                };
                 count.fetch_add(1, Ordering::Relaxed);
                 let open = Open {
+                    _address: address,
                     _drain: drain.connection(),
                     _gauge: Held::in_gauge(&metrics.connections),
                     count: count.clone(),
                 };
                 let handed = Handed {
                     socket: accepted,
-                    peer: PeerAddr::new(peer),
-                    listener: settings.profile.clone(),
+                    peer,
+                    listener: profile.clone(),
                     guard: Box::new(open),
                 };
                 hand(workers, handed, closing.as_mut()).await;
@@ -103,7 +125,7 @@ pub(super) async fn accept(bound: Bound, workers: &Workers<Profile>, drain: &Dra
                 After::Pause => {
                     metrics.refused.inc(ConnectionRefusal::AcceptFailed);
                     if !std::mem::replace(&mut paused, true) {
-                        let listener = &*settings.profile.proxy.name;
+                        let listener = &*profile.proxy.name;
                         tracing::warn!(listener, %error, "accepting pauses until there is room");
                     }
                     tokio::time::sleep(PAUSE).await;

@@ -1,17 +1,29 @@
-//! From an accepted socket to the proxy, on the data thread that will serve it.
+//! From an accepted socket to the proxy, on the data thread that will serve it: the PROXY protocol first, then
+//! TLS, then whatever is spoken. Each step is bounded in bytes and time, and a connection that fails one is
+//! closed without a word and counted.
 
+use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::net::TcpStream;
 
+use super::addresses::AddressBound;
+use super::proxy_protocol::{self, Read, Said};
 use super::tls::Tls;
 use crate::domain::net::PeerAddr;
-use crate::edge::proxy::{Arrival, Decide, Engine, ListenerProfile, Protocol};
+use crate::edge::proxy::{Arrival, Decide, Engine, ListenerProfile, Prefixed, Protocol};
 use crate::gate::Scheme;
 use crate::runtime::workers::{Accepted, Serve};
 use crate::telemetry::ListenerMetrics;
 use crate::telemetry::labels::ConnectionRefusal;
+
+/// How long a proxy may take for its header.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+/// Bytes read at once while a header is awaited: nearly always the whole of it.
+const HEADER_READ: usize = 512;
 
 /// What a listener says about the connections it accepts.
 #[derive(Debug)]
@@ -20,8 +32,22 @@ pub struct Profile {
     pub proxy: Arc<ListenerProfile>,
     /// TLS; `None`: plain.
     pub tls: Option<Tls>,
+    /// Whether connections begin with a PROXY header.
+    pub proxy_protocol: ProxyProtocol,
+    /// How many connections a client address may have.
+    pub per_address: AddressBound,
     /// Where connections are counted.
     pub metrics: ListenerMetrics,
+}
+
+/// Whether connections begin with a PROXY header. Never "when there is one": then a client could write it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ProxyProtocol {
+    /// They do not.
+    #[default]
+    Off,
+    /// They do, and come from trusted proxies only.
+    Required,
 }
 
 /// What a data thread does with a socket.
@@ -38,10 +64,43 @@ impl<D: Decide> Entrance<D> {
         }
     }
 
-    async fn serve_tls<S>(self: Rc<Self>, stream: S, peer: PeerAddr, profile: Arc<Profile>, tls: Tls)
-    where
-        S: AsyncRead + AsyncWrite + Unpin + 'static,
-    {
+    /// A connection that begins with a PROXY header.
+    async fn serve_introduced(self: Rc<Self>, mut stream: TcpStream, proxy: PeerAddr, profile: Arc<Profile>) {
+        let trusted = &profile.proxy.trusted_proxies;
+        let introduced = match trusted.contains(proxy.ip()) {
+            true => tokio::time::timeout(HEADER_TIMEOUT, introduce(&mut stream))
+                .await
+                .ok()
+                .flatten(),
+            false => None,
+        };
+        let Some((said, read)) = introduced else {
+            tracing::debug!(peer = %proxy.ip(), "a connection without a PROXY header, or from nobody who may send one");
+            profile.metrics.refused.inc(ConnectionRefusal::ProxyHeader);
+            return;
+        };
+        let peer = match said {
+            Said::Client(address) => PeerAddr::new(address),
+            Said::Nothing => proxy,
+        };
+        let Ok(_counted) = profile.per_address.take(&profile.proxy.name, peer, trusted) else {
+            profile.metrics.refused.inc(ConnectionRefusal::AddressLimit);
+            return;
+        };
+        let stream = Prefixed::new(read, stream);
+        match profile.tls.clone() {
+            Some(tls) => self.serve_tls(stream, peer, profile, tls).await,
+            None => self.serve_plain(stream, peer, &profile).await,
+        }
+    }
+
+    async fn serve_tls(
+        self: Rc<Self>,
+        stream: Prefixed<TcpStream>,
+        peer: PeerAddr,
+        profile: Arc<Profile>,
+        tls: Tls,
+    ) {
         let Some(accepted) = tls.accept(stream).await else {
             profile.metrics.refused.inc(ConnectionRefusal::TlsHandshake);
             return;
@@ -58,6 +117,24 @@ impl<D: Decide> Entrance<D> {
             .drive(accepted.stream, arrival, accepted.protocol)
             .await;
     }
+
+    fn serve_plain<S>(
+        &self,
+        stream: S,
+        peer: PeerAddr,
+        profile: &Profile,
+    ) -> impl Future<Output = ()> + use<S, D>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + 'static,
+    {
+        let arrival = Arrival {
+            peer,
+            listener: profile.proxy.clone(),
+            scheme: Scheme::Http,
+            covers: None,
+        };
+        self.engine.clone().drive(stream, arrival, Protocol::Either)
+    }
 }
 
 impl<D: Decide> Serve for Entrance<D> {
@@ -69,17 +146,37 @@ impl<D: Decide> Serve for Entrance<D> {
             peer,
             listener,
         } = accepted;
-        if let Some(tls) = listener.tls.clone() {
-            // In a box of its own: plain connections do not carry the room for it.
-            return Box::pin(self.serve_tls(stream, peer, listener, tls)).await;
+        // In boxes of their own: plain connections do not carry the room for the others.
+        match (listener.proxy_protocol, listener.tls.clone()) {
+            (ProxyProtocol::Required, _) => Box::pin(self.serve_introduced(stream, peer, listener)).await,
+            (ProxyProtocol::Off, Some(tls)) => {
+                let stream = Prefixed::new(Vec::new(), stream);
+                Box::pin(self.serve_tls(stream, peer, listener, tls)).await;
+            }
+            (ProxyProtocol::Off, None) => {
+                let serving = self.serve_plain(stream, peer, &listener);
+                drop(listener);
+                serving.await;
+            }
         }
-        let arrival = Arrival {
-            peer,
-            listener: listener.proxy.clone(),
-            scheme: Scheme::Http,
-            covers: None,
-        };
-        drop(listener);
-        self.engine.clone().drive(stream, arrival, Protocol::Either).await;
+    }
+}
+
+/// Reads a header, and gives what was read beyond it. `None`: there is none.
+async fn introduce(stream: &mut (impl AsyncRead + Unpin)) -> Option<(Said, Vec<u8>)> {
+    let mut bytes = Vec::new();
+    loop {
+        let mut piece = [0; HEADER_READ];
+        let read = stream.read(&mut piece).await.ok().filter(|read| *read > 0)?;
+        bytes.extend_from_slice(piece.get(..read)?);
+        match proxy_protocol::read(&bytes) {
+            // Bounded: beyond its longest form a header is whole or broken.
+            Read::More => {}
+            Read::Header(said, len) => {
+                bytes.drain(..len);
+                return Some((said, bytes));
+            }
+            Read::Broken => return None,
+        }
     }
 }

@@ -1,17 +1,20 @@
 //! Listening sockets and the life of the process around them: accept, hand to a data thread, drain, end.
 //!
 //! pingora's server hosts one service of ours with one acceptor per address. `entrance` leads a socket through
-//! TLS to the proxy, on the data thread that serves it. Nothing here serves a request or knows HTTP: `proxy`
+//! the PROXY protocol and TLS to the proxy, on the data thread that serves it. Nothing here serves a request or knows HTTP: `proxy`
 //! does. Signals are ours from the first to the last.
 
 mod acceptor;
+mod addresses;
 mod entrance;
 mod leave;
+mod proxy_protocol;
 mod server;
 mod socket;
 pub mod tls;
 
-pub use entrance::{Entrance, Profile};
+pub use addresses::AddressBound;
+pub use entrance::{Entrance, Profile, ProxyProtocol};
 pub use leave::{DrainTimes, Signal};
 pub use server::{Serving, run};
 pub use socket::{BindError, Bound, ListenSettings};

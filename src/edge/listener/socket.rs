@@ -90,6 +90,7 @@ fn open(address: SocketAddr) -> io::Result<TcpListener> {
 #[cfg(test)]
 pub(super) mod testing {
     use super::*;
+    use crate::edge::listener::{AddressBound, ProxyProtocol};
     use crate::edge::proxy::{ConnectionSettings, ListenerProfile};
     use crate::telemetry::Metrics;
 
@@ -102,6 +103,8 @@ pub(super) mod testing {
                 connection: ConnectionSettings::default(),
             }),
             tls: None,
+            proxy_protocol: ProxyProtocol::Off,
+            per_address: AddressBound::new(1000),
             metrics: Metrics::new().expect("metrics").for_listener("public"),
         }
     }

@@ -71,7 +71,10 @@ impl<D: Decide> Engine<D> {
         let http2 = bounds.http2.filter(|_| protocol != Protocol::Http1);
         // In boxes of their own: connections that speak HTTP/1 do not carry the room.
         match (protocol, http2) {
-            (Protocol::Http2, Some(http2)) => Box::pin(self.drive_http2(stream, arrival, http2)).await,
+            (Protocol::Http2, Some(http2)) => {
+                let stream = Prefixed::new(Vec::new(), stream);
+                Box::pin(self.drive_http2(stream, arrival, http2)).await;
+            }
             _ => {
                 let mut screen = Screen::new(stream, bounds, &self.deadlines);
                 if http2.is_some() {

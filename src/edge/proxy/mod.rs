@@ -29,5 +29,6 @@ mod version;
 pub use connection::{Arrival, Covers, Protocol};
 pub use decide::Decide;
 pub use own_pages::OwnPages;
+pub use prefixed::Prefixed;
 pub use service::{Engine, EngineParts};
 pub use settings::{ConnectionSettings, Http2Settings, ListenerProfile};

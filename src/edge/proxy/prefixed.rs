@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// The bytes first, then the stream.
 #[derive(Debug)]
-pub(super) struct Prefixed<S> {
+pub struct Prefixed<S> {
     prefix: Vec<u8>,
     /// So many of them were handed out.
     read: usize,
@@ -16,7 +16,8 @@ pub(super) struct Prefixed<S> {
 }
 
 impl<S> Prefixed<S> {
-    pub(super) fn new(prefix: Vec<u8>, inner: S) -> Self {
+    /// These bytes, then what the stream gives.
+    pub fn new(prefix: Vec<u8>, inner: S) -> Self {
         Self {
             prefix,
             read: 0,

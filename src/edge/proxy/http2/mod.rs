@@ -23,6 +23,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::connection::Arrival;
 use super::decide::Decide;
+use super::prefixed::Prefixed;
 use super::service::Engine;
 use super::settings::Http2Settings;
 use crate::runtime::drain::Stage;
@@ -47,8 +48,12 @@ const GOING: Duration = Duration::from_secs(2);
 
 impl<D: Decide> Engine<D> {
     /// Serves an HTTP/2 connection to its end.
-    pub(super) async fn drive_http2<S>(self: Rc<Self>, stream: S, arrival: Arrival, bounds: Http2Settings)
-    where
+    pub(super) async fn drive_http2<S>(
+        self: Rc<Self>,
+        stream: Prefixed<S>,
+        arrival: Arrival,
+        bounds: Http2Settings,
+    ) where
         S: AsyncRead + AsyncWrite + Unpin + 'static,
     {
         let streams = Streams::new(&self.deadlines, arrival);
