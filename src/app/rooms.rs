@@ -11,7 +11,7 @@ use anyhow::Context;
 
 use super::convert;
 use crate::accounts::{self, Accounts, Issuers, KeyVault};
-use crate::audit::{AuditQueue, UsageRecorder};
+use crate::audit::{AuditQueue, UsageRecorder, retain};
 use crate::authn::kinds::{api_token, basic, device_token, jwt, sealed_device_token};
 use crate::authn::revocation::RevocationIndex;
 use crate::authn::{Authn, Verifier};
@@ -25,8 +25,8 @@ use crate::gate::upstream_headers::{RequestIds, UpstreamHeaders};
 use crate::gate::{Gate, Snapshot};
 use crate::runtime::slow_pool::SlowPool;
 use crate::runtime::tasks::Tasks;
-use crate::store::Store;
 use crate::store::sqlite::{OpenAs, SqliteStore};
+use crate::store::{AuditLog, Store};
 use crate::telemetry::Metrics;
 
 /// How often revocations are forgotten that nothing can be presented against any more.
@@ -157,6 +157,13 @@ impl Rooms {
             clock,
         };
         if open_as == OpenAs::Server {
+            let log = Arc::clone(&rooms.store) as Arc<dyn AuditLog>;
+            let retention = settings.audit.retention;
+            let stop = tasks.shutdown().clone();
+            tasks.spawn(
+                "audit-retention",
+                retain(retention, log, rooms.clock.clone(), stop),
+            );
             rooms.follow(follower, settings.revocation.poll_interval, tasks);
         }
         Ok(rooms)

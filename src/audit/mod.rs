@@ -4,13 +4,15 @@
 //! doors see (refusals and the like) goes through [`AuditQueue`], sampled when flooded and dropped when
 //! the store does not keep up; use of credentials is counted in [`UsageCell`]s and written in batches
 //! by [`UsageRecorder`]. Neither ever makes a request wait, and what is dropped is counted
-//! (`doorward_audit_events_dropped_total`). Called by the gate, the doors and accounts.
+//! (`doorward_audit_events_dropped_total`). What is kept for how long is [`retain`]'s. Called by the gate, the doors and accounts.
 
 mod queue;
+mod retention;
 mod sampling;
 mod settings;
 mod usage;
 
 pub use queue::{AuditQueue, RefusalEvent};
+pub use retention::{RetentionSettings, retain};
 pub use settings::{AuditSettings, UsageSettings};
 pub use usage::{UsageCell, UsageRecorder};

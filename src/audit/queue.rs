@@ -23,6 +23,9 @@ use crate::runtime::tasks::Tasks;
 use crate::store::{AuditDraft, AuditLog};
 use crate::telemetry::Metrics;
 
+/// The act of a refusal's row.
+pub(super) const REFUSAL: &str = "request.refuse";
+
 /// A refused request, as far as the audit trail keeps it. Holds nothing unverified but the address.
 #[derive(Debug, Clone, Copy)]
 pub struct RefusalEvent<'a> {
@@ -111,7 +114,7 @@ fn draft(event: &RefusalEvent<'_>, skipped_before: u64, now: Now) -> AuditDraft 
             || "anonymous".to_owned(),
             |(principal, _)| principal.as_str().to_owned(),
         ),
-        act: "request.refuse".to_owned(),
+        act: REFUSAL.to_owned(),
         target: format!("route:{}", event.route),
         from: Some(event.client.ip().to_string()),
         detail,

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::retention::RetentionSettings;
+
 /// How security events are sampled, queued and written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AuditSettings {
@@ -17,6 +19,8 @@ pub struct AuditSettings {
     pub burst: u32,
     /// Time after which one more refusal of a flooded reason and route is kept.
     pub refill: Duration,
+    /// What is kept of what was written.
+    pub retention: RetentionSettings,
 }
 
 impl AuditSettings {
@@ -41,6 +45,7 @@ impl Default for AuditSettings {
             retry_after: Duration::from_secs(1),
             burst: 20,
             refill: Duration::from_secs(10),
+            retention: RetentionSettings::default(),
         }
     }
 }

@@ -10,9 +10,12 @@
 //! when absent, else one byte 1 and the text. `detail` is the text of compact JSON with sorted object
 //! keys; an engine stores that text and hashes what it stored, so no later reading can change it.
 //!
+//! Retention removes rows. Those removed one after the other are stood for by a gap: their first and last
+//! `seq`, and the digest of the last. Whoever checks goes on behind a gap from its digest.
+//!
 //! The chain shows that a row was changed, removed or added by something other than Doorward. It cannot
-//! show that somebody who may write to the store made a whole new chain: for that, keep exported digests
-//! elsewhere.
+//! show that somebody who may write to the store made a whole new chain, or a gap where retention made none:
+//! for that, keep exported digests elsewhere.
 
 use sha2::{Digest, Sha256};
 

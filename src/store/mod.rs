@@ -144,13 +144,16 @@ pub trait Keys: Send + Sync {
     ) -> Result<()>;
 }
 
-/// The audit trail: rows chained by digest, never changed.
+/// The audit trail: rows chained by digest, never changed, removed by retention only.
 #[async_trait]
 pub trait AuditLog: Send + Sync {
     /// Appends security events (sampled refusals and the like) in one transaction.
     async fn append_events(&self, events: &[AuditDraft]) -> Result<()>;
     /// A page of rows, newest first, with sequence numbers below `before`.
     async fn list_audit(&self, before: Option<u64>, limit: u32) -> Result<Vec<AuditRecord>>;
+    /// Removes at most `limit` rows that this rule names, oldest first, and returns how many. What is left can
+    /// be checked as before (see [`chain`]).
+    async fn trim_audit(&self, rule: &AuditTrim, limit: u32) -> Result<u64>;
     /// Recomputes the chain (see [`chain`]); returns the first sequence number that does not fit, if any.
     async fn verify_audit(&self) -> Result<Option<u64>>;
 }

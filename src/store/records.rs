@@ -274,6 +274,26 @@ pub struct AuditRecord {
     pub digest: [u8; 32],
 }
 
+/// Which audit rows retention removes: those of these acts that are too old, or too many.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditTrim {
+    /// Rows of which acts.
+    pub acts: TrimmedActs,
+    /// Those from before this instant.
+    pub before: Option<UnixMillis>,
+    /// All but so many, the newest.
+    pub keep_newest: Option<u64>,
+}
+
+/// Which acts retention looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TrimmedActs {
+    /// This one.
+    Only(&'static str),
+    /// Every other.
+    AllBut(&'static str),
+}
+
 /// Usage of one credential since the last batch.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UsageDelta {

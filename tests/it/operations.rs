@@ -235,6 +235,29 @@ fn management_acts_and_refusals_are_in_the_audit_trail_and_its_chain_is_whole() 
     assert_eq!(verdict["first_bad"], ended["seq"], "a changed row is found");
 }
 
+#[test]
+fn refusals_past_their_retention_are_removed_and_the_chain_is_still_whole() {
+    let upstream = Upstream::start(Reply::Ok(""));
+    let door = Doorward::start(&config(&upstream));
+    let token = door.issue(json!({ "kind": "api_token", "for": "backup" }));
+    fn told(door: &Doorward, act: &str) -> usize {
+        let rows = door.manage("GET", "/api/v1/audit?limit=1000", None)["items"].clone();
+        let rows = rows.as_array().expect("rows").clone();
+        rows.iter().filter(|row| row["act"] == act).count()
+    }
+    for _ in 0..8 {
+        door.get("/data", &["Device-Token: unknown"]);
+    }
+    until("refusals are written", || told(&door, "request.refuse") >= 8);
+    door.revoke(json!({ "credential": token.id }));
+    let folder = door.kill();
+    let kept = format!("{}audit: {{ refusal_max_rows: 3 }}\n", config(&upstream));
+    let door = Doorward::start_in(folder, &kept, &[]);
+    until("the oldest are removed", || told(&door, "request.refuse") == 3);
+    assert_eq!(told(&door, "api_token.create"), 1, "acts are kept");
+    assert_eq!(door.cli(&["audit", "verify"])["first_bad"], json!(null));
+}
+
 /// Runs a statement on a store that nobody serves.
 fn sql(store: &Path, statement: &'static str) {
     use sqlx::Connection;

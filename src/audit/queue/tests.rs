@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::domain::clock::{ManualClock, UnixMillis};
-use crate::store::{AuditRecord, Result, StoreError};
+use crate::store::{AuditRecord, AuditTrim, Result, StoreError};
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
@@ -51,6 +51,9 @@ impl AuditLog for FakeLog {
     }
     async fn list_audit(&self, _: Option<u64>, _: u32) -> Result<Vec<AuditRecord>> {
         Err(StoreError::NotFound("nothing is listed here"))
+    }
+    async fn trim_audit(&self, _: &AuditTrim, _: u32) -> Result<u64> {
+        Ok(0)
     }
     async fn verify_audit(&self) -> Result<Option<u64>> {
         Ok(None)

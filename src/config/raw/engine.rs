@@ -192,7 +192,7 @@ pub enum LogFormat {
     Text,
 }
 
-/// The audit trail. Management acts are always kept; refusals are sampled.
+/// The audit trail. Management acts are always written; refusals are sampled.
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Audit {
@@ -205,6 +205,16 @@ pub struct Audit {
     /// Most events that wait to be written; more are dropped and counted.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub queue: u32,
+    /// How long refusals are kept.
+    #[schemars(extend("x-least" = "1h", "x-most" = "3650d"))]
+    pub refusal_retention: Span,
+    /// Most refusals kept; the oldest go first.
+    #[schemars(range(min = 1, max = 100_000_000))]
+    pub refusal_max_rows: u32,
+    /// How long management acts are kept, 1d to 3650d. Default: for ever.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-least" = "1d", "x-most" = "3650d"))]
+    pub act_retention: Option<Span>,
 }
 
 impl Default for Audit {
@@ -213,6 +223,9 @@ impl Default for Audit {
             refusal_burst: 20,
             refusal_refill: Span::from_secs(10),
             queue: 4096,
+            refusal_retention: Span::from_secs(30 * 24 * 60 * 60),
+            refusal_max_rows: 1_000_000,
+            act_retention: None,
         }
     }
 }

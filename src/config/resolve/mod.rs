@@ -26,7 +26,7 @@ use super::settings::{
     AdminSettings, DrainSettings, LogSettings, RevocationSettings, Settings, SlowHashSettings, StoreSettings,
     Warning,
 };
-use crate::audit::{AuditSettings, UsageSettings};
+use crate::audit::{AuditSettings, RetentionSettings, UsageSettings};
 use crate::authn::cache::CacheSettings;
 use crate::authn::throttle::ThrottleSettings;
 use crate::telemetry::logging::{LogFormat, LogLevel};
@@ -111,6 +111,11 @@ pub fn resolve(config: &Config, report: &mut Report) -> Settings {
             queue_length: index(config.audit.queue),
             burst: config.audit.refusal_burst,
             refill: config.audit.refusal_refill.0,
+            retention: RetentionSettings {
+                refusals_for: config.audit.refusal_retention.0,
+                max_refusals: config.audit.refusal_max_rows.into(),
+                acts_for: config.audit.act_retention.map(|s| s.0),
+            },
             ..AuditSettings::default()
         },
         usage: UsageSettings {

@@ -142,3 +142,101 @@ pub(crate) async fn concurrent_acts_keep_the_chain_whole(store: &Arc<dyn Store>)
     assert!(rows.iter().map(|r| r.seq).eq((1..=80).rev()));
     assert_eq!(store.verify_audit().await.expect("verified"), None);
 }
+
+/// Retention removes what it names, oldest first, and the chain is still checked over what it left.
+pub(crate) async fn trimmed_rows_leave_a_chain_that_can_be_checked(store: &Arc<dyn Store>) {
+    // r r A r r r A A r ... at 1, 2, 3 ...
+    let script = "rrArrrAArrArrrrr";
+    for (place, letter) in (1_i64..).zip(script.chars()) {
+        let event = AuditDraft {
+            at: at(place),
+            ..act(if letter == 'r' { "refusal" } else { "grant" })
+        };
+        store.append_events(&[event]).await.expect("appended");
+    }
+    let places = async || {
+        let rows = store.list_audit(None, 100).await.expect("listed");
+        let mut places: Vec<u64> = rows.iter().map(|r| r.seq).collect();
+        places.reverse();
+        places
+    };
+    let refusals = |before: Option<i64>, keep_newest| AuditTrim {
+        acts: TrimmedActs::Only("refusal"),
+        before: before.map(at),
+        keep_newest,
+    };
+    let grants = |before: i64| AuditTrim {
+        acts: TrimmedActs::AllBut("refusal"),
+        before: Some(at(before)),
+        keep_newest: None,
+    };
+    for (rule, limit, removed, left, why) in [
+        (
+            refusals(None, None),
+            100,
+            0,
+            (1..=16).collect::<Vec<u64>>(),
+            "nothing asked for",
+        ),
+        (
+            refusals(Some(1), Some(12)),
+            100,
+            0,
+            (1..=16).collect(),
+            "nothing is too old or too many",
+        ),
+        (
+            refusals(Some(6), None),
+            2,
+            2,
+            (3..=16).collect(),
+            "oldest first, as many as allowed",
+        ),
+        (
+            refusals(Some(6), None),
+            100,
+            2,
+            vec![3, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16],
+            "by age",
+        ),
+        (
+            refusals(Some(6), None),
+            100,
+            0,
+            vec![3, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16],
+            "once",
+        ),
+        (
+            refusals(None, Some(3)),
+            100,
+            5,
+            vec![3, 7, 8, 11, 14, 15, 16],
+            "by number",
+        ),
+        (
+            grants(8),
+            100,
+            2,
+            vec![8, 11, 14, 15, 16],
+            "the others, and neighboring gaps are one",
+        ),
+        (
+            refusals(None, Some(0)),
+            100,
+            3,
+            vec![8, 11],
+            "the end of the chain",
+        ),
+        (grants(100), 100, 2, vec![], "everything"),
+    ] {
+        let count = store.trim_audit(&rule, limit).await.expect("trimmed");
+        assert_eq!((count, places().await), (removed, left), "{why}");
+        assert_eq!(store.verify_audit().await.expect("verified"), None, "{why}");
+    }
+    store
+        .append_events(&[act("after"), act("all")])
+        .await
+        .expect("appended");
+    assert_eq!(places().await, [17, 18], "numbers go on");
+    assert_eq!(store.verify_audit().await.expect("verified"), None);
+}

@@ -61,6 +61,7 @@ macro_rules! store_conformance {
             of_two_first_keys_one_wins,
             every_act_leaves_one_row_and_a_failed_one_none,
             events_are_chained_and_listed_newest_first,
+            trimmed_rows_leave_a_chain_that_can_be_checked,
             concurrent_acts_keep_the_chain_whole,
             usage_adds_up,
             a_closed_store_is_unavailable

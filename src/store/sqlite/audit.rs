@@ -5,9 +5,10 @@ use async_trait::async_trait;
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
+use super::audit_trim::{self, Gap};
 use super::{SqliteStore, rows};
 use crate::store::chain::{ChainedRow, GENESIS, detail_text};
-use crate::store::{AuditDraft, AuditLog, AuditRecord, Result};
+use crate::store::{AuditDraft, AuditLog, AuditRecord, AuditTrim, Result};
 
 /// Rows read at once while the chain is checked: bounds memory, and lets the log be written back between.
 const CHECKED_AT_ONCE: i64 = 1000;
@@ -75,6 +76,12 @@ impl AuditLog for SqliteStore {
         found.iter().map(record).collect()
     }
 
+    async fn trim_audit(&self, rule: &AuditTrim, limit: u32) -> Result<u64> {
+        let mut change = self.connections.begin().await?;
+        let work = audit_trim::trim(change.conn()?, rule, limit).await;
+        change.finish(work).await
+    }
+
     async fn verify_audit(&self) -> Result<Option<u64>> {
         // The head first: rows appended meanwhile lie beyond it and are not looked at.
         let (end, end_digest) = head(
@@ -85,33 +92,73 @@ impl AuditLog for SqliteStore {
         )?;
         let (mut seq, mut digest) = (0_u64, GENESIS);
         while seq < end {
-            let chunk = self
-                .connections
-                .within(
-                    sqlx::query(
-                        "SELECT seq, at, actor, act, target, origin, detail, digest FROM audit
-                     WHERE seq > ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3",
-                    )
-                    .bind(rows::stored(seq))
-                    .bind(rows::stored(end))
-                    .bind(CHECKED_AT_ONCE)
-                    .fetch_all(&self.connections.readers),
-                )
-                .await?;
-            if chunk.is_empty() {
-                return Ok(Some(seq.saturating_add(1)));
-            }
-            for row in &chunk {
+            let began = seq;
+            let (chunk, gaps) = (self.rows_after(seq, end).await?, self.gaps_after(seq).await?);
+            let (mut chunk, mut gaps) = (chunk.iter().peekable(), gaps.iter().peekable());
+            while seq < end {
                 let expected = seq.saturating_add(1);
-                match fits(row, expected, &digest) {
-                    Some(next) => (seq, digest) = (expected, next),
-                    None => return Ok(Some(expected)),
+                // A gap that was merged meanwhile may have passed over some that were read before.
+                while gaps.next_if(|gap| gap.last < expected).is_some() {}
+                while chunk.next_if(|row| number(row) < expected).is_some() {}
+                if let Some(row) = chunk.next_if(|row| number(row) == expected) {
+                    match fits(row, expected, &digest) {
+                        Some(next) => (seq, digest) = (expected, next),
+                        None => return Ok(Some(expected)),
+                    }
+                } else if let Some(gap) = gaps.next_if(|gap| gap.first <= expected) {
+                    (seq, digest) = (gap.last, gap.digest);
+                } else {
+                    break;
                 }
             }
+            if seq == began {
+                return Ok(Some(seq.saturating_add(1)));
+            }
+        }
+        if seq > end {
+            // A gap reaches beyond what was the end when the check began.
+            return Ok(None);
         }
         // Every row fits its neighbor, but the last is not the one that was written last.
         Ok((digest != end_digest).then_some(end))
     }
+}
+
+impl SqliteStore {
+    async fn rows_after(&self, seq: u64, end: u64) -> Result<Vec<SqliteRow>> {
+        self.connections
+            .within(
+                sqlx::query(
+                    "SELECT seq, at, actor, act, target, origin, detail, digest FROM audit
+                     WHERE seq > ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3",
+                )
+                .bind(rows::stored(seq))
+                .bind(rows::stored(end))
+                .bind(CHECKED_AT_ONCE)
+                .fetch_all(&self.connections.readers),
+            )
+            .await
+    }
+
+    async fn gaps_after(&self, seq: u64) -> Result<Vec<Gap>> {
+        let found = self
+            .connections
+            .within(
+                sqlx::query(
+                    "SELECT first, last, digest FROM audit_gaps WHERE last > ?1 ORDER BY last LIMIT ?2",
+                )
+                .bind(rows::stored(seq))
+                .bind(CHECKED_AT_ONCE)
+                .fetch_all(&self.connections.readers),
+            )
+            .await?;
+        found.iter().map(audit_trim::gap).collect()
+    }
+}
+
+/// A row's number; one that cannot be read is none of the chain's.
+fn number(row: &SqliteRow) -> u64 {
+    rows::natural(row, "seq").unwrap_or(u64::MAX)
 }
 
 /// The row's digest, when it is the next of the chain.

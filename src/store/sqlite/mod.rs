@@ -5,6 +5,7 @@
 //! open it.
 
 mod audit;
+mod audit_trim;
 mod connection;
 mod credentials;
 mod errors;

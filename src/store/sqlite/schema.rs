@@ -13,7 +13,10 @@ pub(super) const APPLICATION_ID: u32 = 0x4457_5244;
 pub(super) type Steps = &'static [&'static str];
 
 /// This program's steps.
-pub(super) const STEPS: Steps = &[include_str!("migrations/0001_initial.sql")];
+pub(super) const STEPS: Steps = &[
+    include_str!("migrations/0001_initial.sql"),
+    include_str!("migrations/0002_audit_trimming.sql"),
+];
 
 /// Tables every store has from its first version on; a file without them is not ours whatever it calls itself.
 const TABLES: [&str; 8] = [

@@ -115,7 +115,7 @@ async fn a_file_that_is_no_sound_store_of_ours_is_refused_and_left_as_it_was() {
         (
             "a newer schema",
             read(&newer),
-            "newer Doorward (schema 7, this program knows 1)",
+            "newer Doorward (schema 7, this program knows 2)",
         ),
         (
             "cut in the middle of a page",
@@ -444,9 +444,14 @@ async fn a_value_this_program_did_not_write_is_reported_without_itself() {
     assert!(text.contains("permission") && !text.contains("hunter2"), "{text}");
 }
 
-const NEXT: Steps = &[schema::STEPS[0], "ALTER TABLE tenants ADD COLUMN color TEXT"];
+const NEXT: Steps = &[
+    schema::STEPS[0],
+    schema::STEPS[1],
+    "ALTER TABLE tenants ADD COLUMN color TEXT",
+];
 const BROKEN: Steps = &[
     schema::STEPS[0],
+    schema::STEPS[1],
     "CREATE TABLE half (x TEXT); CREATE TABLE tenants (x TEXT)",
 ];
 
@@ -482,7 +487,7 @@ async fn an_older_store_is_brought_up_whole_or_not_at_all() {
     let Err(StoreError::Unusable(text)) = outcome else {
         panic!("{outcome:?}");
     };
-    assert!(text.contains("schema 2, this program knows 1"), "{text}");
+    assert!(text.contains("schema 3, this program knows 2"), "{text}");
 }
 
 #[tokio::test]
