@@ -248,7 +248,7 @@ fn what_doorward_sends_is_read_alike_by_hyper_nginx_and_haproxy() {
     );
 
     for connection in &connections {
-        let read = hyper_reads(Script::new(&[connection.raw.clone()]));
+        let read = hyper_reads(Script::new(std::slice::from_ref(&connection.raw)));
         let read: Vec<String> = read
             .into_iter()
             .map(|m| {
