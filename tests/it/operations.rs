@@ -250,11 +250,12 @@ fn refusals_past_their_retention_are_removed_and_the_chain_is_still_whole() {
     }
     until("refusals are written", || told(&door, "request.refuse") >= 8);
     door.revoke(json!({ "credential": token.id }));
+    let made = told(&door, "api_token.create");
     let folder = door.kill();
     let kept = format!("{}audit: {{ refusal_max_rows: 3 }}\n", config(&upstream));
     let door = Doorward::start_in(folder, &kept, &[]);
     until("the oldest are removed", || told(&door, "request.refuse") == 3);
-    assert_eq!(told(&door, "api_token.create"), 1, "acts are kept");
+    assert_eq!(told(&door, "api_token.create"), made, "acts are kept");
     assert_eq!(door.cli(&["audit", "verify"])["first_bad"], json!(null));
 }
 
