@@ -12,6 +12,7 @@
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use doorward::authn::Toll;
 use doorward::authn::extract::{HexTokens, Shapes, extract};
 use doorward::crypto::CacheDigester;
 use doorward::domain::identity::CredentialKind;
@@ -132,9 +133,10 @@ fn verifiers(c: &mut Criterion) {
         let presented = presented(kind, credential).to_owned();
         group.bench_function(name, |b| {
             b.iter(|| {
-                let verified = fixture
-                    .runtime
-                    .block_on(verifier.look_up(black_box(&presented), now));
+                let verified =
+                    fixture
+                        .runtime
+                        .block_on(verifier.look_up(black_box(&presented), &Toll::waived(), now));
                 verified.expect("verified")
             });
         });

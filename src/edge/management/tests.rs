@@ -637,5 +637,8 @@ fn a_secret_on_the_wire_is_not_printed() {
         serde_json::from_value(json!({"kind": "basic", "for": "x", "user": "ada", "password": "hunter2"}))
             .expect("a wish");
     let printed = format!("{new:?}");
-    assert!(printed.contains("Secret(…)") && !printed.contains("hunter2"), "{printed}");
+    assert!(
+        printed.contains("Secret(…)") && !printed.contains("hunter2"),
+        "{printed}"
+    );
 }

@@ -392,7 +392,12 @@ async fn rows_that_share_a_public_id_cost_no_more_than_a_few() {
     };
     let token_again = presented(token.secret.expose());
     for (mine, others, room, why) in [
-        (imported(&token.record), imported(&other.record), 4, "slow digests"),
+        (
+            imported(&token.record),
+            imported(&other.record),
+            4,
+            "slow digests",
+        ),
         (keyed(&token.record), keyed(&other.record), 16, "rows"),
     ] {
         for (before, found) in [(room - 1, true), (room, false)] {
