@@ -35,7 +35,7 @@ fn bind_one(written: &ListenerSettings, metrics: &Metrics, now: UnixMillis) -> a
         }
     };
     let bound = Bound::bind(ListenSettings {
-        address: written.address,
+        address: written.address.clone(),
         max_connections: written.max_connections,
         profile: Arc::new(Profile {
             proxy: Arc::new(ListenerProfile {

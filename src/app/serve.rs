@@ -21,7 +21,7 @@ use crate::authz::policy::Access;
 use crate::config::Settings;
 use crate::config::settings::IssuerKeys;
 use crate::domain::clock::{Clock, UnixMillis};
-use crate::edge::listener::{self, Bound, DrainTimes, Entrance, Profile, Serving};
+use crate::edge::listener::{self, Bound, DrainTimes, Entrance, ListenAddress, Profile, Serving};
 use crate::edge::management::{self, AdminSocket};
 use crate::edge::proxy::own_pages::PublicKeys;
 use crate::edge::proxy::{Engine, EngineParts, OwnPages};
@@ -130,9 +130,13 @@ impl Process {
         })
     }
 
-    /// The addresses of the proxy.
+    /// The addresses of the proxy over TCP.
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.listeners.iter().map(Bound::address).collect()
+        let tcp = |bound: &Bound| match bound.address() {
+            ListenAddress::Tcp(address) => Some(*address),
+            ListenAddress::Unix { .. } => None,
+        };
+        self.listeners.iter().filter_map(tcp).collect()
     }
 
     /// The rooms below the doors.

@@ -8,7 +8,7 @@ use super::problems::{Report, Written};
 use super::raw::routes::{
     AccessChoice, DialectName, Headers, HttpsChoice, KindName, PrecedenceChoice, RouteProfile,
 };
-use super::raw::values::{Address, HeaderText, Name, StoreUrl};
+use super::raw::values::{HeaderText, ListenAddress, Name, StoreUrl};
 use super::raw::{Config, Listener, Route};
 
 /// Fills in what is missing.
@@ -16,7 +16,7 @@ pub fn complete(config: &mut Config, report: &Report) {
     if config.listeners.is_empty() && report.wrote("listeners") == Written::No {
         config.listeners.push(Listener {
             name: Some(Name("public".to_owned())),
-            address: Some(Address(([0, 0, 0, 0], 8080).into())),
+            address: Some(ListenAddress::Tcp(([0, 0, 0, 0], 8080).into())),
             ..Listener::default()
         });
     }

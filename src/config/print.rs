@@ -5,6 +5,7 @@ use std::fmt::Write;
 use super::raw::Config;
 use super::settings::Settings;
 use crate::authz::policy::{Access, PathMatch, PatternSegment, RoutePolicy};
+use crate::edge::listener::ListenAddress;
 
 /// The effective configuration as YAML. Secrets are written as `(redacted)`.
 pub fn yaml(effective: &Config) -> String {
@@ -23,7 +24,10 @@ pub fn summary(settings: &Settings) -> String {
 fn write_summary(out: &mut String, settings: &Settings) -> std::fmt::Result {
     for listener in &settings.listeners {
         let scheme = listener.tls.as_ref().map_or("http", |_| "https");
-        writeln!(out, "listener  {} {scheme}://{}", listener.name, listener.address)?;
+        match &listener.address {
+            ListenAddress::Tcp(address) => writeln!(out, "listener  {} {scheme}://{address}", listener.name)?,
+            unix => writeln!(out, "listener  {} {scheme} at {unix}", listener.name)?,
+        }
     }
     match settings.admin.address {
         Some(address) => writeln!(

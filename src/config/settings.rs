@@ -19,7 +19,7 @@ use crate::authz::policy::RoutePolicy;
 use crate::crypto::KeyBytes;
 use crate::domain::identity::WriteAccess;
 use crate::domain::net::NetworkSet;
-use crate::edge::listener::ProxyProtocol;
+use crate::edge::listener::{ListenAddress, ProxyProtocol};
 use crate::edge::listener::tls::TlsSettings;
 use crate::edge::proxy::settings::ConnectionSettings;
 use crate::edge::proxy::upstream::UpstreamSettings;
@@ -83,7 +83,7 @@ pub struct ListenerSettings {
     /// Unique name.
     pub name: Arc<str>,
     /// Where it listens.
-    pub address: SocketAddr,
+    pub address: ListenAddress,
     /// TLS; `None`: plain.
     pub tls: Option<TlsSettings>,
     /// Peers whose forwarded headers are believed.

@@ -18,6 +18,12 @@ impl PeerAddr {
         Self(SocketAddr::new(address.ip().to_canonical(), address.port()))
     }
 
+    /// The other end of a Unix socket: a process of this machine, which counts as 127.0.0.1 wherever addresses
+    /// count (trusted proxies, address rules, throttles).
+    pub fn same_machine() -> Self {
+        Self(SocketAddr::from(([127, 0, 0, 1], 0)))
+    }
+
     /// The address without its port.
     pub fn ip(self) -> IpAddr {
         self.0.ip()

@@ -6,5 +6,6 @@ pub mod lines;
 pub mod readiness;
 pub mod side_door;
 pub mod slow_pool;
+pub mod sockets;
 pub mod tasks;
 pub mod workers;

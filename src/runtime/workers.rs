@@ -6,7 +6,6 @@
 //! it. Nothing here knows HTTP. `spawn_here` is the one way to start a task on a data thread.
 
 use std::future::Future;
-use std::net::TcpStream as StdTcpStream;
 use std::num::NonZeroUsize;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -14,11 +13,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
 use tokio::runtime::LocalOptions;
 use tokio::sync::mpsc;
 
 use super::deadlines::Deadlines;
+use super::sockets::{Socket, Stream};
 use crate::domain::net::PeerAddr;
 
 /// Sockets that may wait for one thread before the acceptor has to.
@@ -31,8 +30,8 @@ const TICK: Duration = Duration::from_millis(100);
 
 /// A socket on its way to a data thread.
 pub struct Handed<L> {
-    /// The socket, in non-blocking mode, not registered with any reactor yet.
-    pub socket: StdTcpStream,
+    /// The socket.
+    pub socket: Socket,
     /// Its other end.
     pub peer: PeerAddr,
     /// What its listener says about it.
@@ -45,7 +44,7 @@ pub struct Handed<L> {
 #[derive(Debug)]
 pub struct Accepted<L> {
     /// The socket.
-    pub stream: TcpStream,
+    pub stream: Stream,
     /// Its other end.
     pub peer: PeerAddr,
     /// What its listener says about it.
@@ -176,7 +175,7 @@ async fn run<S: Serve>(
     spawn_here(async move { deadlines.run().await });
     while let Some(handed) = arrivals.recv().await {
         let loaded = LoadGuard(load.clone());
-        let stream = match TcpStream::from_std(handed.socket) {
+        let stream = match handed.socket.register() {
             Ok(stream) => stream,
             Err(error) => {
                 tracing::warn!(%error, "an accepted socket could not be registered");
@@ -209,6 +208,7 @@ mod tests {
     use crate::runtime::drain::Drain;
     use crate::runtime::readiness::Readiness;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
 
     /// Says which thread it is, then waits for the client to leave.
     struct Names;
@@ -236,7 +236,7 @@ mod tests {
             let (socket, peer) = listener.accept().await.expect("accepted");
             workers
                 .hand(Handed {
-                    socket: socket.into_std().expect("std"),
+                    socket: Socket::Tcp(socket.into_std().expect("std")),
                     peer: PeerAddr::new(peer),
                     listener: Arc::new("public"),
                     guard: Box::new(drain.connection()),

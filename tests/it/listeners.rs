@@ -186,3 +186,43 @@ fn a_required_header_that_nobody_may_send_is_refused_at_check() {
     assert_eq!(output.status.code(), Some(2), "{said}");
     assert!(said.contains("listeners[0].proxy_protocol"), "{said}");
 }
+
+#[test]
+fn a_unix_socket_is_served_with_its_mode_and_taken_over_from_a_process_that_died() {
+    let upstream = Upstream::start(Reply::Ok("hello"));
+    let config = format!(
+        "upstreams: {{ api: {{ url: \"http://{}\" }} }}\n{ROUTES}",
+        upstream.address
+    );
+    let folder = Arc::new(TempDir::new().expect("a folder"));
+    let path = folder.path().join("s.sock");
+    let listeners = format!(
+        "{{ name: public, address: 127.0.0.1:0 }}, {{ name: local, address: \"unix:{}\", socket_mode: \"0660\" }}",
+        path.display()
+    );
+    let curl = |version: &str| {
+        let output = Command::new("curl")
+            .args(["-sS", "--max-time", "20", version, "-w", " %{http_version}", "--unix-socket"])
+            .arg(&path)
+            .arg("http://a.example/open/")
+            .stdin(Stdio::null())
+            .output()
+            .expect("curl runs");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let door = Doorward::start_listening(folder, &listeners, &config, &[]);
+    let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&path).expect("there").permissions());
+    assert_eq!(mode & 0o777, 0o660);
+    assert_eq!(curl("--http1.1"), "hello 1.1");
+    assert_eq!(curl("--http2-prior-knowledge"), "hello 2");
+    for seen in upstream.wait_for(2) {
+        assert_eq!(seen.header("x-forwarded-for"), Some("127.0.0.1"), "this machine");
+    }
+    let folder = door.kill();
+    assert!(path.exists(), "nobody was there to remove it");
+    let door = Doorward::start_listening(folder, &listeners, &config, &[]);
+    assert_eq!(curl("--http1.1"), "hello 1.1");
+    door.signal("TERM");
+    assert_eq!(door.wait(), Some(0));
+    assert!(!path.exists(), "it goes with the process");
+}

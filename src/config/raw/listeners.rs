@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::values::{Address, Name, Size, Span, TrustedNetwork};
+use super::values::{FileMode, ListenAddress, Name, Size, Span, TrustedNetwork};
 
 /// One address that the proxy listens on.
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
@@ -14,9 +14,12 @@ pub struct Listener {
     /// Name for logs and metrics.
     #[schemars(extend("x-required" = true))]
     pub name: Option<Name>,
-    /// IP address and port.
+    /// IP address and port, or `unix:` and a path.
     #[schemars(extend("x-required" = true))]
-    pub address: Option<Address>,
+    pub address: Option<ListenAddress>,
+    /// Permission bits of a Unix socket. Default: 0600.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub socket_mode: Option<FileMode>,
     /// TLS. Default: none, the listener is plain.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<Tls>,
@@ -121,6 +124,7 @@ impl Default for Listener {
         Self {
             name: None,
             address: None,
+            socket_mode: None,
             tls: None,
             trusted_proxies: Vec::new(),
             proxy_protocol: ProxyProtocol::default(),

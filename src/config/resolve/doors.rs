@@ -16,7 +16,7 @@ pub(super) fn judge_transport(
 ) {
     let open: Vec<&str> = listeners
         .iter()
-        .filter(|l| l.tls.is_none() && !l.address.ip().is_loopback())
+        .filter(|l| l.tls.is_none() && !l.address.is_local())
         .map(|l| &*l.name)
         .collect();
     let takes_tokens = |r: &&Arc<RoutePolicy>| {

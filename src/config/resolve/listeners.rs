@@ -2,16 +2,20 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::super::raw::Config;
 use super::super::raw::listeners::{self as raw, CertificateFiles, Http2, MinVersion, Tls};
-use super::super::raw::values::{AdminAddress, EVERYBODY, TextValue, TrustedNetwork};
+use super::super::raw::values::{self, AdminAddress, EVERYBODY, TextValue, TrustedNetwork};
 use super::super::settings::ListenerSettings;
 use super::{Notes, chosen, index, secrets};
 use crate::domain::net::NetworkSet;
-use crate::edge::listener::{ProxyProtocol, tls};
+use crate::edge::listener::{ListenAddress, ProxyProtocol, tls};
 use crate::edge::proxy::settings::{ConnectionSettings, Http2Settings};
+
+/// Who may connect to a Unix socket of which nothing is said: whoever the process runs as.
+const DEFAULT_MODE: u32 = 0o600;
 
 /// Resolves the listeners.
 pub(super) fn resolve(config: &Config, notes: &mut Notes<'_>) -> Vec<ListenerSettings> {
@@ -24,6 +28,7 @@ pub(super) fn resolve(config: &Config, notes: &mut Notes<'_>) -> Vec<ListenerSet
         );
     }
     let mut names: HashMap<&str, usize> = HashMap::new();
+    let mut paths: HashMap<&PathBuf, usize> = HashMap::new();
     let mut addresses: Vec<(SocketAddr, String)> =
         vec![(config.status.address.0, "status.address".to_owned())];
     if let AdminAddress::At(address) = config.admin.address {
@@ -32,7 +37,7 @@ pub(super) fn resolve(config: &Config, notes: &mut Notes<'_>) -> Vec<ListenerSet
     let mut out = Vec::new();
     for (i, listener) in config.listeners.iter().enumerate() {
         let key = format!("listeners[{i}]");
-        let (Some(name), Some(address)) = (&listener.name, listener.address) else {
+        let (Some(name), Some(address)) = (&listener.name, &listener.address) else {
             continue;
         };
         if let Some(first) = names.insert(&name.0, i) {
@@ -42,7 +47,33 @@ pub(super) fn resolve(config: &Config, notes: &mut Notes<'_>) -> Vec<ListenerSet
                 .report
                 .add(&format!("{key}.name"), found, expected, "choose another name");
         }
-        claim(address.0, format!("{key}.address"), &mut addresses, notes);
+        let address = match address {
+            values::ListenAddress::Tcp(address) => {
+                claim(*address, format!("{key}.address"), &mut addresses, notes);
+                if let Some(mode) = listener.socket_mode {
+                    notes.report.add(
+                        &format!("{key}.socket_mode"),
+                        format!("{}, and an address that is no socket's", mode.text()),
+                        "a mode for a Unix socket only",
+                        "remove it, or write unix: and a path as the address",
+                    );
+                }
+                ListenAddress::Tcp(*address)
+            }
+            values::ListenAddress::Unix(path) => {
+                if let Some(first) = paths.insert(path, i) {
+                    let expected = "an address of its own for each door";
+                    let found = format!("{}, where listeners[{first}] listens too", path.display());
+                    notes
+                        .report
+                        .add(&format!("{key}.address"), found, expected, "choose another path");
+                }
+                ListenAddress::Unix {
+                    path: path.clone(),
+                    mode: listener.socket_mode.map_or(DEFAULT_MODE, |mode| mode.0),
+                }
+            }
+        };
         let trusted_proxies = trusted(
             &listener.trusted_proxies,
             &format!("{key}.trusted_proxies"),
@@ -62,7 +93,7 @@ pub(super) fn resolve(config: &Config, notes: &mut Notes<'_>) -> Vec<ListenerSet
         }
         out.push(ListenerSettings {
             name: Arc::from(name.0.as_str()),
-            address: address.0,
+            address,
             tls: listener.tls.as_ref().and_then(|raw| tls(raw, &key, notes)),
             trusted_proxies,
             proxy_protocol,

@@ -11,13 +11,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rustix::io::Errno;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 
 use super::addresses::Counted;
 use super::entrance::{Profile, ProxyProtocol};
-use super::socket::Bound;
+use super::socket::{Bound, Listening, SocketFile};
 use crate::domain::net::PeerAddr;
 use crate::runtime::drain::{ConnectionGuard, Drain, Stage};
+use crate::runtime::sockets::Socket;
 use crate::runtime::workers::{Handed, Workers};
 use crate::telemetry::Held;
 use crate::telemetry::labels::ConnectionRefusal;
@@ -64,12 +65,42 @@ impl After {
     }
 }
 
+/// A socket that connections come from.
+enum Door {
+    Tcp(TcpListener),
+    /// With the file that goes when it does.
+    Unix(UnixListener, #[expect(dead_code, reason = "held for its drop")] SocketFile),
+}
+
+impl Door {
+    fn open(listening: Listening) -> io::Result<Self> {
+        match listening {
+            Listening::Tcp(socket) => TcpListener::from_std(socket).map(Self::Tcp),
+            Listening::Unix(socket, file) => Ok(Self::Unix(UnixListener::from_std(socket)?, file)),
+        }
+    }
+
+    /// The next connection, taken off this thread's reactor.
+    async fn accept(&self) -> io::Result<(Socket, PeerAddr)> {
+        match self {
+            Self::Tcp(socket) => {
+                let (stream, peer) = socket.accept().await?;
+                Ok((Socket::Tcp(stream.into_std()?), PeerAddr::new(peer)))
+            }
+            Self::Unix(socket, _) => {
+                let (stream, _) = socket.accept().await?;
+                Ok((Socket::Unix(stream.into_std()?), PeerAddr::same_machine()))
+            }
+        }
+    }
+}
+
 /// Accepts until the drain closes the listeners.
 pub(super) async fn accept(bound: Bound, workers: &Workers<Profile>, drain: &Drain) -> io::Result<()> {
     let Bound { settings, socket, .. } = bound;
     let profile = &settings.profile;
     let metrics = &profile.metrics;
-    let socket = TcpListener::from_std(socket)?;
+    let socket = Door::open(socket)?;
     let count = Arc::new(AtomicUsize::new(0));
     let mut closing = std::pin::pin!(drain.reached(Stage::Closing));
     let mut paused = false;
@@ -79,7 +110,7 @@ pub(super) async fn accept(bound: Bound, workers: &Workers<Profile>, drain: &Dra
             () = closing.as_mut() => return Ok(()),
             accepted = socket.accept() => accepted,
         };
-        match accepted.and_then(|(stream, peer)| Ok((stream.into_std()?, peer))) {
+        match accepted {
             Ok((accepted, peer)) => {
                 paused = false;
                 metrics.accepted.inc();
@@ -87,7 +118,6 @@ pub(super) async fn accept(bound: Bound, workers: &Workers<Profile>, drain: &Dra
                     metrics.refused.inc(ConnectionRefusal::Limit);
                     continue;
                 }
-                let peer = PeerAddr::new(peer);
                 // Behind the PROXY protocol the client is known later, on its thread.
                 let address = match profile.proxy_protocol {
                     ProxyProtocol::Required => None,
@@ -157,9 +187,10 @@ mod tests {
     use tokio::net::TcpStream;
 
     use super::*;
-    use crate::edge::listener::ListenSettings;
+    use crate::edge::listener::{ListenAddress, ListenSettings};
     use crate::edge::listener::socket::testing;
     use crate::runtime::readiness::Readiness;
+    use crate::runtime::sockets::Stream;
     use crate::runtime::workers::{Accepted, Serve};
 
     /// Greets, then waits for the client to leave.
@@ -169,7 +200,10 @@ mod tests {
         type Listener = Profile;
 
         async fn serve(self: Rc<Self>, mut accepted: Accepted<Profile>) {
-            assert!(accepted.stream.nodelay().expect("readable"));
+            let Stream::Tcp(stream) = &accepted.stream else {
+                panic!("TCP was asked for")
+            };
+            assert!(stream.nodelay().expect("readable"));
             accepted.stream.write_all(b"hi").await.expect("written");
             let _ = accepted.stream.read_u8().await;
         }
@@ -180,12 +214,14 @@ mod tests {
         let profile = testing::profile();
         let metrics = profile.metrics.clone();
         let bound = Bound::bind(ListenSettings {
-            address: ([127, 0, 0, 1], 0).into(),
+            address: ListenAddress::Tcp(([127, 0, 0, 1], 0).into()),
             max_connections: 1,
             profile: Arc::new(profile),
         });
         let bound = bound.expect("bound");
-        let address = bound.address();
+        let ListenAddress::Tcp(address) = *bound.address() else {
+            panic!("TCP was asked for")
+        };
         let workers = Workers::start(NonZeroUsize::MIN, |_| Greets).expect("threads");
         let drain = Drain::new(Readiness::new());
         let clients = async {

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
-use tokio::net::TcpStream;
 
 use super::addresses::AddressBound;
 use super::proxy_protocol::{self, Read, Said};
@@ -16,6 +15,7 @@ use super::tls::Tls;
 use crate::domain::net::PeerAddr;
 use crate::edge::proxy::{Arrival, Decide, Engine, ListenerProfile, Prefixed, Protocol};
 use crate::gate::Scheme;
+use crate::runtime::sockets::Stream;
 use crate::runtime::workers::{Accepted, Serve};
 use crate::telemetry::ListenerMetrics;
 use crate::telemetry::labels::ConnectionRefusal;
@@ -65,7 +65,7 @@ impl<D: Decide> Entrance<D> {
     }
 
     /// A connection that begins with a PROXY header.
-    async fn serve_introduced(self: Rc<Self>, mut stream: TcpStream, proxy: PeerAddr, profile: Arc<Profile>) {
+    async fn serve_introduced(self: Rc<Self>, mut stream: Stream, proxy: PeerAddr, profile: Arc<Profile>) {
         let trusted = &profile.proxy.trusted_proxies;
         let introduced = match trusted.contains(proxy.ip()) {
             true => tokio::time::timeout(HEADER_TIMEOUT, introduce(&mut stream))
@@ -96,7 +96,7 @@ impl<D: Decide> Entrance<D> {
 
     async fn serve_tls(
         self: Rc<Self>,
-        stream: Prefixed<TcpStream>,
+        stream: Prefixed<Stream>,
         peer: PeerAddr,
         profile: Arc<Profile>,
         tls: Tls,
@@ -153,11 +153,17 @@ impl<D: Decide> Serve for Entrance<D> {
                 let stream = Prefixed::new(Vec::new(), stream);
                 Box::pin(self.serve_tls(stream, peer, listener, tls)).await;
             }
-            (ProxyProtocol::Off, None) => {
-                let serving = self.serve_plain(stream, peer, &listener);
-                drop(listener);
-                serving.await;
-            }
+            (ProxyProtocol::Off, None) => match stream {
+                Stream::Tcp(stream) => {
+                    let serving = self.serve_plain(stream, peer, &listener);
+                    drop(listener);
+                    serving.await;
+                }
+                unix => {
+                    let stream = Prefixed::new(Vec::new(), unix);
+                    Box::pin(self.serve_plain(stream, peer, &listener)).await;
+                }
+            },
         }
     }
 }

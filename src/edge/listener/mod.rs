@@ -17,4 +17,4 @@ pub use addresses::AddressBound;
 pub use entrance::{Entrance, Profile, ProxyProtocol};
 pub use leave::{DrainTimes, Signal};
 pub use server::{Serving, run};
-pub use socket::{BindError, Bound, ListenSettings};
+pub use socket::{BindError, Bound, ListenAddress, ListenSettings};

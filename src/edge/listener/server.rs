@@ -7,7 +7,6 @@
 
 use std::future::Future;
 use std::io;
-use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -110,7 +109,7 @@ impl Service for Acceptors {
         if let Some(fds) = fds {
             let mut fds = fds.lock();
             for bound in &self.listeners {
-                fds.add(bound.address().to_string(), bound.socket.as_raw_fd());
+                fds.add(bound.address().to_string(), bound.as_raw_fd());
             }
         }
         let acceptors = std::mem::take(&mut self.listeners).into_iter().map(|bound| {

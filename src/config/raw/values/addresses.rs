@@ -1,6 +1,7 @@
 //! Where something listens or is: addresses, networks, URLs, the store.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -42,6 +43,45 @@ impl TextValue for Address {
 
     fn text(&self) -> String {
         self.0.to_string()
+    }
+}
+
+/// Where the proxy listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ListenAddress {
+    /// At an address.
+    Tcp(SocketAddr),
+    /// At a path.
+    Unix(PathBuf),
+}
+
+/// Longest path of a Unix socket: what the kernel takes, less what the name has while it is made.
+const MAX_SOCKET_PATH: usize = 96;
+
+impl TextValue for ListenAddress {
+    const FORMAT: &'static str = "listen-address";
+    const EXPECTED: &'static str =
+        "an IP address and a port such as 127.0.0.1:8080, or unix: and a path such as unix:/run/doorward.sock";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        match text.strip_prefix("unix:") {
+            None => Address::parse(text).map(|a| Self::Tcp(a.0)),
+            Some("") => Err("write the path of the socket after unix:".to_owned()),
+            Some(path) if path.starts_with("//") => {
+                Err(format!("write unix:/{}", path.trim_start_matches('/')))
+            }
+            Some(path) if path.len() > MAX_SOCKET_PATH => {
+                Err(format!("choose a path of at most {MAX_SOCKET_PATH} letters"))
+            }
+            Some(path) => Ok(Self::Unix(PathBuf::from(path))),
+        }
+    }
+
+    fn text(&self) -> String {
+        match self {
+            Self::Tcp(address) => address.to_string(),
+            Self::Unix(path) => format!("unix:{}", path.display()),
+        }
     }
 }
 

@@ -18,10 +18,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use crate::domain::secret::SecretText;
 
 pub use addresses::{
-    Address, AdminAddress, EVERYBODY, FetchUrl, Network, PinText, ServerNameText, StoreUrl, TrustedNetwork,
+    Address, AdminAddress, EVERYBODY, FetchUrl, ListenAddress, Network, PinText, ServerNameText, StoreUrl, TrustedNetwork,
     UpstreamUrl,
 };
-pub use names::{HeaderText, HostText, MethodText, Name, PathText, PrefixText, RoleText, ScopeText};
+pub use names::{FileMode, HeaderText, HostText, MethodText, Name, PathText, PrefixText, RoleText, ScopeText};
 
 /// A value that is written as one word.
 pub trait TextValue: Sized {
@@ -89,6 +89,8 @@ text_values!(
     Size,
     Address,
     AdminAddress,
+    ListenAddress,
+    FileMode,
     Network,
     TrustedNetwork,
     UpstreamUrl,

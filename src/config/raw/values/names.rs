@@ -5,6 +5,28 @@ use crate::authn::kinds::api_token::Prefix;
 use crate::domain::scope::{Role, Scope};
 use crate::gate::upstream_headers::may_carry_identity;
 
+/// Permission bits of a socket, as `chmod` takes them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileMode(pub u32);
+
+impl TextValue for FileMode {
+    const FORMAT: &'static str = "file-mode";
+    const EXPECTED: &'static str = "permission bits such as \"0660\"";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let digits = text.strip_prefix('0').unwrap_or(text);
+        match u32::from_str_radix(digits, 8) {
+            Ok(mode) if digits.len() == 3 && mode & 0o111 == 0 && mode & 0o600 == 0o600 => Ok(Self(mode)),
+            Ok(_) if digits.len() == 3 => Err("give the owner 6, and others 6, 4, 2 or 0".to_owned()),
+            _ => Err("write three octal digits after a 0".to_owned()),
+        }
+    }
+
+    fn text(&self) -> String {
+        format!("0{:o}", self.0)
+    }
+}
+
 /// A name given in the file: of a listener, an upstream, an issuer, a route.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Name(pub String);
