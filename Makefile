@@ -36,7 +36,8 @@ soak: ## 1 000 keep-alive clients for a minute: no error, no growth
 
 fuzz-framing: ## Compare readings of HTTP/1 by the screen, hyper, nginx and HAProxy (DOORWARD_FUZZ_CASES, DOORWARD_FUZZ_SEED)
 	@scripts/setup.sh build bench
-	DOORWARD_FUZZ_CASES=$${DOORWARD_FUZZ_CASES:-20000} cargo test --test it -- --nocapture framing::fuzz
+	DOORWARD_FUZZ_CASES=$${DOORWARD_FUZZ_CASES:-20000} DOORWARD_FUZZ_SEED=$${DOORWARD_FUZZ_SEED:-$$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')} \
+	  cargo test --test it -- --nocapture framing::fuzz
 
 setup: ## Install what building and testing need (through apt, only what is missing)
 	@scripts/setup.sh build test

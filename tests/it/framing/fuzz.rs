@@ -27,14 +27,13 @@ fn number(name: &str) -> Option<u64> {
         .map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is no number")))
 }
 
-/// A runner with its own seed, which is printed.
+/// The seed when nobody names one: the short form tries the same cases each time.
+const SEED: u64 = 9110;
+
+/// A runner whose seed is printed.
 pub fn runner(short: u32) -> TestRunner {
     let cases = number("DOORWARD_FUZZ_CASES").map_or(short, |n| u32::try_from(n).expect("a number of cases"));
-    let seed = number("DOORWARD_FUZZ_SEED").unwrap_or_else(|| {
-        let mut random = [0; 8];
-        getrandom::fill(&mut random).expect("randomness");
-        u64::from_le_bytes(random)
-    });
+    let seed = number("DOORWARD_FUZZ_SEED").unwrap_or(SEED);
     println!("DOORWARD_FUZZ_CASES={cases} DOORWARD_FUZZ_SEED={seed}");
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
