@@ -202,7 +202,15 @@ fn a_unix_socket_is_served_with_its_mode_and_taken_over_from_a_process_that_died
     );
     let curl = |version: &str| {
         let output = Command::new("curl")
-            .args(["-sS", "--max-time", "20", version, "-w", " %{http_version}", "--unix-socket"])
+            .args([
+                "-sS",
+                "--max-time",
+                "20",
+                version,
+                "-w",
+                " %{http_version}",
+                "--unix-socket",
+            ])
             .arg(&path)
             .arg("http://a.example/open/")
             .stdin(Stdio::null())

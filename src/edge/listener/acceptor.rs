@@ -69,7 +69,10 @@ impl After {
 enum Door {
     Tcp(TcpListener),
     /// With the file that goes when it does.
-    Unix(UnixListener, #[expect(dead_code, reason = "held for its drop")] SocketFile),
+    Unix(
+        UnixListener,
+        #[expect(dead_code, reason = "held for its drop")] SocketFile,
+    ),
 }
 
 impl Door {
@@ -187,8 +190,8 @@ mod tests {
     use tokio::net::TcpStream;
 
     use super::*;
-    use crate::edge::listener::{ListenAddress, ListenSettings};
     use crate::edge::listener::socket::testing;
+    use crate::edge::listener::{ListenAddress, ListenSettings};
     use crate::runtime::readiness::Readiness;
     use crate::runtime::sockets::Stream;
     use crate::runtime::workers::{Accepted, Serve};

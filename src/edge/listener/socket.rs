@@ -286,7 +286,9 @@ mod tests {
         let error = at(&file).expect_err("no socket").to_string();
         assert!(error.contains("is no socket"), "{error}");
         assert_eq!(fs::read_to_string(&file).expect("still there"), "kept");
-        let error = at(&folder.path().join("no/s")).expect_err("no folder").to_string();
+        let error = at(&folder.path().join("no/s"))
+            .expect_err("no folder")
+            .to_string();
         assert!(error.contains("its folder does not exist"), "{error}");
     }
 }

@@ -60,8 +60,7 @@ const MAX_SOCKET_PATH: usize = 96;
 
 impl TextValue for ListenAddress {
     const FORMAT: &'static str = "listen-address";
-    const EXPECTED: &'static str =
-        "an IP address and a port such as 127.0.0.1:8080, or unix: and a path such as unix:/run/doorward.sock";
+    const EXPECTED: &'static str = "an IP address and a port such as 127.0.0.1:8080, or unix: and a path such as unix:/run/doorward.sock";
 
     fn parse(text: &str) -> Result<Self, String> {
         match text.strip_prefix("unix:") {

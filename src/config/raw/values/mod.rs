@@ -18,10 +18,12 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use crate::domain::secret::SecretText;
 
 pub use addresses::{
-    Address, AdminAddress, EVERYBODY, FetchUrl, ListenAddress, Network, PinText, ServerNameText, StoreUrl, TrustedNetwork,
-    UpstreamUrl,
+    Address, AdminAddress, EVERYBODY, FetchUrl, ListenAddress, Network, PinText, ServerNameText, StoreUrl,
+    TrustedNetwork, UpstreamUrl,
 };
-pub use names::{FileMode, HeaderText, HostText, MethodText, Name, PathText, PrefixText, RoleText, ScopeText};
+pub use names::{
+    FileMode, HeaderText, HostText, MethodText, Name, PathText, PrefixText, RoleText, ScopeText,
+};
 
 /// A value that is written as one word.
 pub trait TextValue: Sized {
