@@ -1,3 +1,5 @@
+//! Rows for the follower: what is read, what is missed, what is read again.
+
 use std::sync::atomic::AtomicBool;
 
 use async_trait::async_trait;

@@ -23,7 +23,7 @@ pub struct Listener {
     /// TLS. Default: none, the listener is plain.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<Tls>,
-    /// Peers whose `X-Forwarded-*` and `Forwarded` headers are believed. Empty: nobody.
+    /// Peers whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed; `Forwarded` is never read. Empty: nobody.
     pub trusted_proxies: Vec<TrustedNetwork>,
     /// Whether connections begin with a PROXY header.
     pub proxy_protocol: ProxyProtocol,
