@@ -21,7 +21,9 @@ use crate::authz::policy::Access;
 use crate::config::Settings;
 use crate::config::settings::IssuerKeys;
 use crate::domain::clock::{Clock, UnixMillis};
-use crate::edge::listener::{self, Bound, DrainTimes, Entrance, ListenAddress, Profile, Serving};
+use crate::edge::listener::{
+    self, Bound, DrainTimes, Entrance, ListenAddress, Profile, Serving, UnixSignals,
+};
 use crate::edge::management::{self, AdminSocket};
 use crate::edge::proxy::own_pages::PublicKeys;
 use crate::edge::proxy::{Engine, EngineParts, OwnPages};
@@ -47,6 +49,7 @@ pub struct Process {
     tasks: Tasks,
     rooms: Arc<Rooms>,
     log: Lines,
+    signals: UnixSignals,
     drain: Drain,
     starting: Latch,
     listeners: Vec<Bound>,
@@ -78,6 +81,11 @@ impl Process {
             .thread_name("control")
             .enable_all()
             .build()?;
+        // Before anything that takes time: a signal of these first moments is heard when serving begins.
+        let signals = {
+            let _on_runtime = runtime.enter();
+            UnixSignals::install().context("handling signals")?
+        };
         let tasks = Tasks::on(runtime.handle().clone());
         let readiness = Readiness::new();
         let starting = readiness.startup_latch("starting");
@@ -122,6 +130,7 @@ impl Process {
             side_tasks,
             rooms,
             log,
+            signals,
             drain,
             starting,
             listeners,
@@ -157,6 +166,7 @@ impl Process {
             side_tasks,
             rooms,
             log,
+            signals,
             drain,
             starting,
             listeners,
@@ -182,6 +192,8 @@ impl Process {
             workers,
             drain,
             times,
+            signals,
+            on_hangup: Box::new(hangup),
             flush: Box::pin(flush),
         });
         side_tasks.shutdown().cancel();
@@ -189,6 +201,11 @@ impl Process {
         runtime.shutdown_timeout(Duration::from_secs(1));
         log.flush(Duration::from_secs(1));
     }
+}
+
+/// What SIGHUP does.
+fn hangup() {
+    tracing::info!("SIGHUP: the configuration is read at the start only; restart to change it");
 }
 
 /// The configuration is in force now.

@@ -79,5 +79,5 @@ fn every_fault_names_a_test_that_exists() {
         }
         rows += 1;
     }
-    assert_eq!(rows, 9);
+    assert!(rows >= 10, "rows were lost: {rows}");
 }

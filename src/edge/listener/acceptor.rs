@@ -4,18 +4,20 @@
 //! reactor. When the system has no descriptor left, accepting pauses instead of spinning; the kernel queues
 //! meanwhile.
 
-use std::future::Future;
 use std::io;
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rustix::io::Errno;
+use rustix::net::{SocketFlags, accept_with};
 use tokio::net::{TcpListener, UnixListener};
 
 use super::addresses::Counted;
 use super::entrance::{Profile, ProxyProtocol};
-use super::socket::{Bound, Listening, SocketFile};
+use super::socket::{BACKLOG, Bound, ListenSettings, Listening, SocketFile};
 use crate::domain::net::PeerAddr;
 use crate::runtime::drain::{ConnectionGuard, Drain, Stage};
 use crate::runtime::sockets::Socket;
@@ -96,67 +98,58 @@ impl Door {
             }
         }
     }
+
+    /// A connection that is there already, without asking the reactor, which may not have heard of it.
+    fn accept_queued(&self) -> io::Result<(Socket, PeerAddr)> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        match self {
+            Self::Tcp(socket) => {
+                let stream = TcpStream::from(accept_with(socket, flags)?);
+                let peer = stream.peer_addr()?;
+                Ok((Socket::Tcp(stream), PeerAddr::new(peer)))
+            }
+            Self::Unix(socket, _) => {
+                let stream = UnixStream::from(accept_with(socket, flags)?);
+                Ok((Socket::Unix(stream), PeerAddr::same_machine()))
+            }
+        }
+    }
 }
 
 /// Accepts until the drain closes the listeners.
 pub(super) async fn accept(bound: Bound, workers: &Workers<Profile>, drain: &Drain) -> io::Result<()> {
     let Bound { settings, socket, .. } = bound;
-    let profile = &settings.profile;
-    let metrics = &profile.metrics;
-    let socket = Door::open(socket)?;
-    let count = Arc::new(AtomicUsize::new(0));
+    let door = Door::open(socket)?;
+    let acceptor = Acceptor {
+        settings,
+        workers,
+        drain,
+        count: Arc::default(),
+    };
     let mut closing = std::pin::pin!(drain.reached(Stage::Closing));
     let mut paused = false;
     loop {
         let accepted = tokio::select! {
             biased;
-            () = closing.as_mut() => return Ok(()),
-            accepted = socket.accept() => accepted,
+            () = closing.as_mut() => break,
+            accepted = door.accept() => accepted,
         };
         match accepted {
-            Ok((accepted, peer)) => {
+            Ok((socket, peer)) => {
                 paused = false;
-                metrics.accepted.inc();
-                if count.load(Ordering::Relaxed) >= settings.max_connections {
-                    metrics.refused.inc(ConnectionRefusal::Limit);
-                    continue;
-                }
-                // Behind the PROXY protocol the client is known later, on its thread.
-                let address = match profile.proxy_protocol {
-                    ProxyProtocol::Required => None,
-                    ProxyProtocol::Off => {
-                        let proxy = &profile.proxy;
-                        match profile
-                            .per_address
-                            .take(&proxy.name, peer, &proxy.trusted_proxies)
-                        {
-                            Ok(counted) => counted,
-                            Err(_) => {
-                                metrics.refused.inc(ConnectionRefusal::AddressLimit);
-                                continue;
-                            }
-                        }
+                if let Some(handed) = acceptor.admit(socket, peer) {
+                    tokio::select! {
+                        biased;
+                        () = workers.hand(handed) => {}
+                        () = closing.as_mut() => break,
                     }
-                };
-                count.fetch_add(1, Ordering::Relaxed);
-                let open = Open {
-                    _address: address,
-                    _drain: drain.connection(),
-                    _gauge: Held::in_gauge(&metrics.connections),
-                    count: count.clone(),
-                };
-                let handed = Handed {
-                    socket: accepted,
-                    peer,
-                    listener: profile.clone(),
-                    guard: Box::new(open),
-                };
-                hand(workers, handed, closing.as_mut()).await;
+                }
             }
             Err(error) => match After::failure(&error) {
                 After::Next => {}
                 After::Pause => {
-                    metrics.refused.inc(ConnectionRefusal::AcceptFailed);
+                    let profile = &acceptor.settings.profile;
+                    profile.metrics.refused.inc(ConnectionRefusal::AcceptFailed);
                     if !std::mem::replace(&mut paused, true) {
                         let listener = &*profile.proxy.name;
                         tracing::warn!(listener, %error, "accepting pauses until there is room");
@@ -166,23 +159,82 @@ pub(super) async fn accept(bound: Bound, workers: &Workers<Profile>, drain: &Dra
             },
         }
     }
+    acceptor.take_the_rest(&door).await;
+    Ok(())
 }
 
-/// Waits for a thread to have room, but not beyond the end.
-async fn hand(
-    workers: &Workers<Profile>,
-    handed: Handed<Profile>,
-    closing: std::pin::Pin<&mut impl Future<Output = ()>>,
-) {
-    tokio::select! {
-        biased;
-        () = workers.hand(handed) => {}
-        () = closing => {}
+/// What it takes to accept connections of one address.
+struct Acceptor<'a> {
+    settings: ListenSettings,
+    workers: &'a Workers<Profile>,
+    drain: &'a Drain,
+    /// Connections that are open.
+    count: Arc<AtomicUsize>,
+}
+
+impl Acceptor<'_> {
+    /// Counts a connection in, or closes it because there are too many.
+    fn admit(&self, socket: Socket, peer: PeerAddr) -> Option<Handed<Profile>> {
+        let profile = &self.settings.profile;
+        let metrics = &profile.metrics;
+        metrics.accepted.inc();
+        if self.count.load(Ordering::Relaxed) >= self.settings.max_connections {
+            metrics.refused.inc(ConnectionRefusal::Limit);
+            return None;
+        }
+        // Behind the PROXY protocol the client is known later, on its thread.
+        let address = match profile.proxy_protocol {
+            ProxyProtocol::Required => None,
+            ProxyProtocol::Off => {
+                let proxy = &profile.proxy;
+                match profile
+                    .per_address
+                    .take(&proxy.name, peer, &proxy.trusted_proxies)
+                {
+                    Ok(counted) => counted,
+                    Err(_) => {
+                        metrics.refused.inc(ConnectionRefusal::AddressLimit);
+                        return None;
+                    }
+                }
+            }
+        };
+        self.count.fetch_add(1, Ordering::Relaxed);
+        let open = Open {
+            _address: address,
+            _drain: self.drain.connection(),
+            _gauge: Held::in_gauge(&metrics.connections),
+            count: self.count.clone(),
+        };
+        Some(Handed {
+            socket,
+            peer,
+            listener: profile.clone(),
+            guard: Box::new(open),
+        })
+    }
+
+    /// Connections that the kernel took before the end are served too: closing the socket would reset them.
+    async fn take_the_rest(&self, door: &Door) {
+        let take = async {
+            // No more than its queue can hold: who comes from now on cannot keep it open.
+            for _ in 0..BACKLOG {
+                let Ok((socket, peer)) = door.accept_queued() else {
+                    return;
+                };
+                if let Some(handed) = self.admit(socket, peer) {
+                    self.workers.hand(handed).await;
+                }
+            }
+        };
+        // In vain only when a data thread stands still.
+        let _ = tokio::time::timeout(PAUSE, take).await;
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
     use std::num::NonZeroUsize;
     use std::rc::Rc;
 
@@ -190,11 +242,12 @@ mod tests {
     use tokio::net::TcpStream;
 
     use super::*;
+    use crate::edge::listener::ListenAddress;
     use crate::edge::listener::socket::testing;
-    use crate::edge::listener::{ListenAddress, ListenSettings};
     use crate::runtime::readiness::Readiness;
     use crate::runtime::sockets::Stream;
     use crate::runtime::workers::{Accepted, Serve};
+    use crate::telemetry::ListenerMetrics;
 
     /// Greets, then waits for the client to leave.
     struct Greets;
@@ -212,19 +265,45 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn connections_are_bounded_counted_and_refused_once_closing() {
+    /// A listener on a free port, what counts for it, and where it is.
+    fn bound(max_connections: usize) -> (Bound, ListenerMetrics, SocketAddr) {
         let profile = testing::profile();
         let metrics = profile.metrics.clone();
         let bound = Bound::bind(ListenSettings {
             address: ListenAddress::Tcp(([127, 0, 0, 1], 0).into()),
-            max_connections: 1,
+            max_connections,
             profile: Arc::new(profile),
         });
         let bound = bound.expect("bound");
         let ListenAddress::Tcp(address) = *bound.address() else {
             panic!("TCP was asked for")
         };
+        (bound, metrics, address)
+    }
+
+    #[tokio::test]
+    async fn what_the_kernel_took_before_the_end_is_served_still() {
+        let (bound, metrics, address) = bound(100);
+        let mut early = Vec::new();
+        for _ in 0..20 {
+            early.push(TcpStream::connect(address).await.expect("queued"));
+        }
+        let workers = Workers::start(NonZeroUsize::MIN, |_| Greets).expect("threads");
+        let drain = Drain::new(Readiness::new());
+        drain.advance(Stage::Closing);
+        accept(bound, &workers, &drain).await.expect("ended");
+        assert_eq!(metrics.accepted.get(), 20);
+        for mut client in early {
+            client.read_exact(&mut [0; 2]).await.expect("greeted");
+        }
+        TcpStream::connect(address)
+            .await
+            .expect_err("nobody listens any more");
+    }
+
+    #[tokio::test]
+    async fn connections_are_bounded_counted_and_refused_once_closing() {
+        let (bound, metrics, address) = bound(1);
         let workers = Workers::start(NonZeroUsize::MIN, |_| Greets).expect("threads");
         let drain = Drain::new(Readiness::new());
         let clients = async {

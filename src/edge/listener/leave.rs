@@ -3,17 +3,15 @@
 //! ```text
 //! SIGTERM ─▶ not ready ─ delay ─▶ closing ─ soft ─▶ idle ones closed ─ rest of timeout ─▶ flush ─▶ end
 //! SIGINT  ─▶ the same without the delay        a second signal: skip what is left and flush
-//! SIGHUP  ─▶ logged; the process goes on
+//! SIGHUP  ─▶ whatever the app does then; the process goes on. Nothing once it is leaving.
 //! ```
 //! Closing is soft for a while first: every answer ends its connection, so that a client learns of it from
 //! an answer and not from a lost request. What stays silent through that is idle and is closed.
 
 use std::future::Future;
-use std::io;
 use std::time::Duration;
 
-use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
-
+use super::signals::{Signal, Signals};
 use crate::runtime::drain::{Drain, Emptied, Stage};
 
 /// How long idle connections are left alone after closing began, within the drain's timeout.
@@ -30,59 +28,15 @@ pub struct DrainTimes {
     pub timeout: Duration,
 }
 
-/// What the process was told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Signal {
-    /// Leave in good order.
-    Terminate,
-    /// Leave without delay.
-    Interrupt,
-    /// Configuration changes take a restart.
-    Hangup,
-}
-
-/// The process's signals, or a test's.
-pub(super) trait Signals: Send {
-    /// The next one.
-    fn next(&mut self) -> impl Future<Output = Signal> + Send;
-}
-
-/// The real ones. Once made, none of the three kills the process.
-#[derive(Debug)]
-pub(super) struct UnixSignals {
-    terminate: Stream,
-    interrupt: Stream,
-    hangup: Stream,
-}
-
-impl UnixSignals {
-    pub(super) fn install() -> io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hangup: signal(SignalKind::hangup())?,
-        })
-    }
-}
-
-impl Signals for UnixSignals {
-    async fn next(&mut self) -> Signal {
-        tokio::select! {
-            _ = self.terminate.recv() => Signal::Terminate,
-            _ = self.interrupt.recv() => Signal::Interrupt,
-            _ = self.hangup.recv() => Signal::Hangup,
-        }
-    }
-}
-
 /// Waits for the order to leave and goes the whole way; the process may end when this returns.
 pub(super) async fn leave(
     signals: &mut impl Signals,
     drain: &Drain,
     times: DrainTimes,
+    on_hangup: &(dyn Fn() + Send + Sync),
     flush: impl Future<Output = ()>,
 ) {
-    let delay = match order(signals).await {
+    let delay = match order(signals, on_hangup).await {
         Signal::Interrupt => Duration::ZERO,
         _ => times.delay,
     };
@@ -102,7 +56,7 @@ pub(super) async fn leave(
     };
     tokio::select! {
         () = way => {}
-        _ = order(signals) => tracing::warn!("leaving: told twice, skipping the rest"),
+        _ = order(signals, &too_late) => tracing::warn!("leaving: told twice, skipping the rest"),
     }
     drain.advance(Stage::Ended);
     if tokio::time::timeout(FLUSH, flush).await.is_err() {
@@ -111,19 +65,23 @@ pub(super) async fn leave(
 }
 
 /// The next signal that means leaving.
-async fn order(signals: &mut impl Signals) -> Signal {
+async fn order(signals: &mut impl Signals, on_hangup: &(dyn Fn() + Send + Sync)) -> Signal {
     loop {
         match signals.next().await {
-            Signal::Hangup => {
-                tracing::info!("SIGHUP: the configuration is read at the start only; restart to change it")
-            }
+            Signal::Hangup => on_hangup(),
             order => return order,
         }
     }
 }
 
+fn too_late() {
+    tracing::info!("SIGHUP: the process is leaving; its configuration stays as it is");
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
     use crate::runtime::readiness::Readiness;
     use tokio::sync::mpsc;
@@ -159,7 +117,7 @@ mod tests {
         let mut signals = told(&[Signal::Terminate]);
         let (leaving, check) = (drain.clone(), drain.clone());
         let flushed = std::cell::Cell::new(false);
-        let left = leave(&mut signals, &leaving, times(SHORT, LONG), async {
+        let left = leave(&mut signals, &leaving, times(SHORT, LONG), &|| (), async {
             flushed.set(true)
         });
         let seen = async {
@@ -175,9 +133,14 @@ mod tests {
     #[tokio::test]
     async fn interrupt_has_no_delay_and_hangup_is_no_order() {
         let drain = Drain::new(Readiness::new());
-        let mut signals = told(&[Signal::Hangup, Signal::Interrupt, Signal::Hangup]);
-        leave(&mut signals, &drain, times(LONG, LONG), async {}).await;
+        let mut signals = told(&[Signal::Hangup, Signal::Hangup, Signal::Interrupt, Signal::Hangup]);
+        let heard = AtomicUsize::new(0);
+        let on_hangup = || {
+            heard.fetch_add(1, Ordering::Relaxed);
+        };
+        leave(&mut signals, &drain, times(LONG, LONG), &on_hangup, async {}).await;
         assert_eq!(drain.stage(), Stage::Ended);
+        assert_eq!(heard.into_inner(), 2, "each one, but none once it is leaving");
     }
 
     #[tokio::test]
@@ -186,7 +149,7 @@ mod tests {
         let _open = drain.connection();
         let mut signals = told(&[Signal::Terminate, Signal::Terminate]);
         let flushed = std::cell::Cell::new(false);
-        leave(&mut signals, &drain, times(LONG, LONG), async {
+        leave(&mut signals, &drain, times(LONG, LONG), &|| (), async {
             flushed.set(true)
         })
         .await;
@@ -198,7 +161,7 @@ mod tests {
         let drain = Drain::new(Readiness::new());
         let _stuck = drain.connection();
         let mut signals = told(&[Signal::Interrupt]);
-        leave(&mut signals, &drain, times(LONG, SHORT), async {}).await;
+        leave(&mut signals, &drain, times(LONG, SHORT), &|| (), async {}).await;
         assert_eq!(drain.connections(), 1);
     }
 }

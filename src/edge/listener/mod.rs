@@ -10,11 +10,13 @@ mod entrance;
 mod leave;
 mod proxy_protocol;
 mod server;
+mod signals;
 mod socket;
 pub mod tls;
 
 pub use addresses::AddressBound;
 pub use entrance::{Entrance, Profile, ProxyProtocol};
-pub use leave::{DrainTimes, Signal};
+pub use leave::DrainTimes;
 pub use server::{Serving, run};
+pub use signals::UnixSignals;
 pub use socket::{BindError, Bound, ListenAddress, ListenSettings};

@@ -18,7 +18,8 @@ use pingora_core::services::Service;
 
 use super::acceptor::accept;
 use super::entrance::Profile;
-use super::leave::{DrainTimes, UnixSignals, leave};
+use super::leave::{DrainTimes, leave};
+use super::signals::UnixSignals;
 use super::socket::Bound;
 use crate::runtime::drain::Drain;
 use crate::runtime::workers::Workers;
@@ -36,6 +37,10 @@ pub struct Serving {
     pub drain: Drain,
     /// How long leaving takes.
     pub times: DrainTimes,
+    /// The process's signals.
+    pub signals: UnixSignals,
+    /// What SIGHUP means. Called on the thread that reads signals, so it must not wait: it tells a task.
+    pub on_hangup: Box<dyn Fn() + Send + Sync>,
     /// What is done last.
     pub flush: Flush,
 }
@@ -61,7 +66,8 @@ pub fn run(serving: Serving) {
         shutdown_signal: Box::new(Leaving {
             drain: serving.drain,
             times: serving.times,
-            flush: Mutex::new(Some(serving.flush)),
+            on_hangup: serving.on_hangup,
+            once: Mutex::new(Some((serving.signals, serving.flush))),
         }),
     });
     // The acceptors are gone with pingora's runtimes, unless one is stuck: then the process ends anyway.
@@ -73,24 +79,17 @@ pub fn run(serving: Serving) {
 struct Leaving {
     drain: Drain,
     times: DrainTimes,
-    flush: Mutex<Option<Flush>>,
+    on_hangup: Box<dyn Fn() + Send + Sync>,
+    /// Taken by the one call that there is.
+    once: Mutex<Option<(UnixSignals, Flush)>>,
 }
 
 #[async_trait]
 impl ShutdownSignalWatch for Leaving {
     async fn recv(&self) -> ShutdownSignal {
-        let flush = self.flush.lock().take();
-        let flush = async move {
-            if let Some(flush) = flush {
-                flush.await;
-            }
-        };
-        match UnixSignals::install() {
-            Ok(mut signals) => leave(&mut signals, &self.drain, self.times, flush).await,
-            Err(error) => {
-                tracing::error!(%error, "signals cannot be received; ending");
-                flush.await;
-            }
+        let once = self.once.lock().take();
+        if let Some((mut signals, flush)) = once {
+            leave(&mut signals, &self.drain, self.times, &*self.on_hangup, flush).await;
         }
         ShutdownSignal::FastShutdown
     }

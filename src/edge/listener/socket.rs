@@ -18,7 +18,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use super::entrance::Profile;
 
 /// Connections that the kernel keeps for us while we are busy.
-const BACKLOG: i32 = 1024;
+pub(super) const BACKLOG: i32 = 1024;
 
 /// Where to listen.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 //! writes raw bytes. Every test owns its folder and its ports; nothing sleeps.
 
 pub mod fixtures;
+pub mod h2;
 pub mod http;
 pub mod jwt;
 pub mod manage;

@@ -104,6 +104,11 @@ impl Doorward {
             .collect()
     }
 
+    /// The proxy's TCP listeners, in the order of the configuration.
+    pub fn listeners(&self) -> Vec<SocketAddr> {
+        self.addresses("proxy")
+    }
+
     fn listening(&self, door: &str) -> SocketAddr {
         self.wait_for_line(|l| l["message"] == "listening" && l["door"] == door);
         self.addresses(door)[0]
