@@ -21,6 +21,7 @@ use crate::config::{self, Environment};
 use crate::crypto::random;
 use crate::domain::identity::PrincipalKind;
 use crate::domain::scope::{Permission, ScopeSet};
+use crate::runtime::service_manager::ServiceManagerSettings;
 
 /// Prints one text for a person to read.
 pub type Say = Box<dyn Fn(&str) + Send + Sync>;
@@ -38,7 +39,7 @@ pub fn demo(folder: &Path, listen: SocketAddr, say: Say) -> anyhow::Result<()> {
     let (upstream, upstream_address) = echo::bind().context("starting the echo upstream")?;
     let text = configuration(folder, listen, upstream_address)?;
     let loaded = config::load_text("demo.yaml", &text, &Environment::of([])).map_err(|p| anyhow!("{p}"))?;
-    let process = Process::start(&loaded.settings)?;
+    let process = Process::start(&loaded.settings, &ServiceManagerSettings::default())?;
     let proxy = *process.addresses().first().context("the demo has a listener")?;
     let tasks = process.tasks();
     tasks.spawn("echo-upstream", echo::serve(upstream, tasks.clone()));

@@ -28,11 +28,12 @@ use crate::edge::management::{self, AdminSocket};
 use crate::edge::proxy::own_pages::PublicKeys;
 use crate::edge::proxy::{Engine, EngineParts, OwnPages};
 use crate::edge::status::StatusDoor;
-use crate::runtime::drain::Drain;
+use crate::runtime::drain::{Drain, Stage};
 use crate::runtime::lines::Lines;
 use crate::runtime::readiness::{Latch, Readiness};
+use crate::runtime::service_manager::{ServiceManager, ServiceManagerSettings};
 use crate::runtime::tasks::{Stopped, Tasks};
-use crate::runtime::workers::{Workers, default_threads};
+use crate::runtime::workers::{Threads, Workers, default_threads};
 use crate::store::sqlite::OpenAs;
 use crate::telemetry::{Metrics, logging};
 
@@ -50,6 +51,7 @@ pub struct Process {
     rooms: Arc<Rooms>,
     log: Lines,
     signals: UnixSignals,
+    manager: ServiceManager,
     drain: Drain,
     starting: Latch,
     listeners: Vec<Bound>,
@@ -60,14 +62,14 @@ pub struct Process {
 }
 
 /// Serves until told to stop.
-pub fn serve(settings: &Settings) -> anyhow::Result<()> {
-    Process::start(settings)?.run();
+pub fn serve(settings: &Settings, manager: &ServiceManagerSettings) -> anyhow::Result<()> {
+    Process::start(settings, manager)?.run();
     Ok(())
 }
 
 impl Process {
     /// Builds everything and binds every door.
-    pub fn start(settings: &Settings) -> anyhow::Result<Self> {
+    pub fn start(settings: &Settings, manager: &ServiceManagerSettings) -> anyhow::Result<Self> {
         let metrics = Arc::new(Metrics::new()?);
         let log = Lines::start(
             std::io::stderr(),
@@ -120,6 +122,7 @@ impl Process {
         })?;
         let listeners = doors::bind(settings, &rooms.metrics, rooms.clock.now().wall)?;
         announce(settings);
+        let manager = service_manager(manager, workers.threads(), &drain, &tasks, &side_tasks);
         let times = DrainTimes {
             delay: settings.drain.delay,
             timeout: settings.drain.timeout,
@@ -131,6 +134,7 @@ impl Process {
             rooms,
             log,
             signals,
+            manager,
             drain,
             starting,
             listeners,
@@ -167,6 +171,7 @@ impl Process {
             rooms,
             log,
             signals,
+            manager,
             drain,
             starting,
             listeners,
@@ -179,6 +184,7 @@ impl Process {
             pid = std::process::id(),
             "ready"
         );
+        manager.ready("serving");
         let metrics = Arc::clone(&rooms.metrics);
         in_force(&metrics, rooms.clock.now().wall);
         let flush = async move {
@@ -201,6 +207,39 @@ impl Process {
         runtime.shutdown_timeout(Duration::from_secs(1));
         log.flush(Duration::from_secs(1));
     }
+}
+
+/// The line to the service manager, which is told when leaving begins, and as often as it asks that all is well.
+fn service_manager(
+    settings: &ServiceManagerSettings,
+    threads: Threads,
+    drain: &Drain,
+    tasks: &Tasks,
+    side_tasks: &Tasks,
+) -> ServiceManager {
+    let Some(socket) = &settings.socket else {
+        return ServiceManager::none();
+    };
+    let manager = match ServiceManager::at(socket) {
+        Ok(manager) => manager,
+        Err(error) => {
+            tracing::warn!(%error, "NOTIFY_SOCKET cannot be used: the service manager is told nothing");
+            return ServiceManager::none();
+        }
+    };
+    let (leaving, at, end) = (manager.clone(), drain.clone(), tasks.shutdown().clone());
+    tasks.spawn("service-manager", async move {
+        tokio::select! {
+            () = at.reached(Stage::Leaving) => leaving.stopping("finishing what is under way"),
+            () = end.cancelled() => {}
+        }
+    });
+    if let Some(within) = settings.watchdog {
+        // To the last: whoever is slow to leave is alive.
+        let end = side_tasks.shutdown().clone();
+        side_tasks.spawn("watchdog", manager.clone().keep_alive(within, threads, end));
+    }
+    manager
 }
 
 /// What SIGHUP does.

@@ -90,7 +90,7 @@ fn dispatch(cli: Cli, out: Output) -> Result<ExitCode, Failure> {
         )),
         Command::Serve(wanted) => {
             let loaded = load(&common, &wanted.without, out)?;
-            app::serve(&loaded.settings).map_err(Failure::failed)?;
+            app::serve(&loaded.settings, &config::service_manager_of_process()).map_err(Failure::failed)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Demo(_) if common.config.is_some() || common.data_dir.is_some() => Err(Failure::Usage(

@@ -140,6 +140,13 @@ impl ManualClock {
     }
 }
 
+/// Time since the system's start by its precise monotonic clock, as service managers compare it.
+pub fn precise_monotonic() -> Duration {
+    let now = clock_gettime(ClockId::Monotonic);
+    let (secs, nanos) = (u64::try_from(now.tv_sec), u32::try_from(now.tv_nsec));
+    Duration::new(secs.unwrap_or(0), nanos.unwrap_or(0))
+}
+
 /// Measures a duration for a metric; never used to decide anything.
 #[derive(Debug, Clone, Copy)]
 pub struct Stopwatch(Instant);

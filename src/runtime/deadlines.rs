@@ -90,6 +90,11 @@ impl Deadlines {
         });
     }
 
+    /// How many ticks there were. While the thread that runs them answers, they go on.
+    pub fn ticks(&self) -> u64 {
+        self.0.now.load(Ordering::Relaxed)
+    }
+
     /// How many deadlines are registered (some may have been dropped since the last tick).
     pub fn len(&self) -> usize {
         self.0.slots.lock().len()

@@ -4,6 +4,7 @@ pub mod deadlines;
 pub mod drain;
 pub mod lines;
 pub mod readiness;
+pub mod service_manager;
 pub mod side_door;
 pub mod slow_pool;
 pub mod sockets;

@@ -71,7 +71,39 @@ struct Worker<L> {
     queue: mpsc::Sender<Handed<L>>,
     /// Connections on the thread and on their way to it.
     load: Arc<AtomicUsize>,
+    /// The thread's own, which only it lets tick.
+    deadlines: Deadlines,
     thread: JoinHandle<()>,
+}
+
+/// The data threads as somebody sees them who asks whether they answer.
+#[derive(Debug, Clone)]
+pub struct Threads(Vec<Deadlines>);
+
+/// Compares how far the threads are with how far they were.
+#[derive(Debug)]
+pub struct Pulse {
+    threads: Threads,
+    before: Vec<u64>,
+}
+
+impl Pulse {
+    /// The first look.
+    pub fn of(threads: Threads) -> Self {
+        let before = threads.0.iter().map(Deadlines::ticks).collect();
+        Self { threads, before }
+    }
+
+    /// The first thread that has not gone on since the last look, which must be some ticks ago.
+    pub fn standing_still(&mut self) -> Option<usize> {
+        let now: Vec<u64> = self.threads.0.iter().map(Deadlines::ticks).collect();
+        let still = now
+            .iter()
+            .zip(&self.before)
+            .position(|(now, before)| now == before);
+        self.before = now;
+        still
+    }
 }
 
 struct LoadGuard(Arc<AtomicUsize>);
@@ -98,7 +130,8 @@ impl<L: Send + Sync + 'static> Workers<L> {
         let start_one = |index: usize| {
             let (queue, arrivals) = mpsc::channel(QUEUE);
             let load = Arc::new(AtomicUsize::new(0));
-            let (make, on_thread) = (make.clone(), load.clone());
+            let deadlines = Deadlines::new(TICK);
+            let (make, on_thread, own) = (make.clone(), load.clone(), deadlines.clone());
             // The runtime cannot leave the thread that builds it, so the thread tells whether it could.
             let (tell, started) = std::sync::mpsc::sync_channel(1);
             let thread = std::thread::Builder::new()
@@ -112,7 +145,7 @@ impl<L: Send + Sync + 'static> Workers<L> {
                     match built {
                         Ok(runtime) => {
                             let _ = tell.send(Ok(()));
-                            runtime.block_on(run(make.as_ref(), arrivals, on_thread));
+                            runtime.block_on(run(make.as_ref(), own, arrivals, on_thread));
                             // Not waiting for a name that is still being resolved.
                             runtime.shutdown_background();
                         }
@@ -122,7 +155,12 @@ impl<L: Send + Sync + 'static> Workers<L> {
                     }
                 })?;
             started.recv().map_err(std::io::Error::other)??;
-            Ok(Worker { queue, load, thread })
+            Ok(Worker {
+                queue,
+                load,
+                deadlines,
+                thread,
+            })
         };
         let threads = (0..threads.get())
             .map(start_one)
@@ -154,6 +192,16 @@ impl<L: Send + Sync + 'static> Workers<L> {
             .collect()
     }
 
+    /// The threads, for asking whether they answer.
+    pub fn threads(&self) -> Threads {
+        Threads(
+            self.threads
+                .iter()
+                .map(|worker| worker.deadlines.clone())
+                .collect(),
+        )
+    }
+
     /// Ends every thread; connections that are still open are dropped. Blocks until the threads are gone.
     pub fn stop(self) {
         for worker in self.threads {
@@ -167,10 +215,10 @@ impl<L: Send + Sync + 'static> Workers<L> {
 
 async fn run<S: Serve>(
     make: &impl Fn(&Deadlines) -> S,
+    deadlines: Deadlines,
     mut arrivals: mpsc::Receiver<Handed<S::Listener>>,
     load: Arc<AtomicUsize>,
 ) {
-    let deadlines = Deadlines::new(TICK);
     let server = Rc::new(make(&deadlines));
     spawn_here(async move { deadlines.run().await });
     while let Some(handed) = arrivals.recv().await {
@@ -209,6 +257,51 @@ mod tests {
     use crate::runtime::readiness::Readiness;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpStream;
+
+    /// Blocks its thread until it is let go.
+    struct Blocks(std::sync::Mutex<std::sync::mpsc::Receiver<()>>);
+
+    impl Serve for Blocks {
+        type Listener = ();
+
+        async fn serve(self: Rc<Self>, _: Accepted<()>) {
+            let _ = self.0.lock().expect("not poisoned").recv();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_is_blocked_is_found_and_one_that_answers_again_is_not() {
+        let (free, blocked) = std::sync::mpsc::channel();
+        let blocked = std::sync::Mutex::new(Some(blocked));
+        let workers = Workers::start(NonZeroUsize::MIN, move |_| {
+            let blocked = blocked.lock().expect("not poisoned").take();
+            Blocks(std::sync::Mutex::new(blocked.expect("one thread")))
+        });
+        let workers = workers.expect("threads");
+        let mut pulse = Pulse::of(workers.threads());
+        let mut look = async || {
+            tokio::time::sleep(TICK * 5).await;
+            pulse.standing_still()
+        };
+        assert_eq!(look().await, None);
+        let (socket, peer) = std::os::unix::net::UnixStream::pair().expect("a pair");
+        socket.set_nonblocking(true).expect("set");
+        workers
+            .hand(Handed {
+                socket: Socket::Unix(socket),
+                peer: PeerAddr::same_machine(),
+                listener: Arc::new(()),
+                guard: Box::new(()),
+            })
+            .await;
+        // It may have ticked between the last look and the block.
+        look().await;
+        assert_eq!(look().await, Some(0), "the first thread");
+        free.send(()).expect("it waits");
+        look().await;
+        assert_eq!(look().await, None);
+        drop((peer, free));
+    }
 
     /// Says which thread it is, then waits for the client to leave.
     struct Names;

@@ -51,6 +51,8 @@ mod sealed_node;
 mod secrets;
 /// Promises of the security page and the tests that hold them.
 mod security;
+/// What a service manager is told.
+mod service_manager;
 /// How the process stops: over every sort of connection, under load, as process 1.
 mod stop;
 /// What the tests share.
