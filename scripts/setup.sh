@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# Installs what is missing, through apt, and nothing when nothing is missing.
+# Installs what is missing, through apt (and pip, into a folder of the project), and nothing when nothing is
+# missing.
 #
 #   scripts/setup.sh build          a C compiler and cmake (the cryptography library is C)
-#   scripts/setup.sh test           what the tests run beside the program: Node.js, promtool, nginx, curl,
-#                                   openssl, nghttp2, Python
+#   scripts/setup.sh test           what the tests run beside the program: Node.js, Prometheus, nginx, curl,
+#                                   openssl, nghttp2, systemd-analyze, Python; and, into target/tools, what
+#                                   scripts/python-tools.txt names
 #   scripts/setup.sh bench          what the comparisons run: wrk, nginx, HAProxy
 set -euo pipefail
 
@@ -39,6 +41,8 @@ for group in "$@"; do
       need openssl openssl
       need h2load nghttp2-client
       need python3 python3
+      python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
+      need systemd-analyze systemd
       need_without_service promtool prometheus
       need_without_service nginx nginx
       ;;
@@ -54,7 +58,27 @@ for group in "$@"; do
   esac
 done
 
-[ "${#missing[@]}" -gt 0 ] || exit 0
+# Python tools, in a folder of the project's own that `cargo clean` takes away.
+python_tools() {
+  local root wanted tools
+  root="$(cd "$(dirname "$0")/.." && pwd)"
+  wanted="$root/scripts/python-tools.txt"
+  tools="$root/target/tools"
+  if cmp -s "$wanted" "$tools/installed.txt"; then return; fi
+  say "installing into $tools: $(grep -v '^#' "$wanted" | tr '\n' ' ')"
+  rm -rf "$tools"
+  if ! { python3 -m venv "$tools" && "$tools/bin/pip" install --quiet --disable-pip-version-check -r "$wanted"; } >&2; then
+    say "pip could not install them: is PyPI, or a mirror that pip knows, within reach?"
+    exit 1
+  fi
+  cp "$wanted" "$tools/installed.txt"
+}
+finish() {
+  case " $* " in *" test "*) python_tools ;; esac
+  exit 0
+}
+
+[ "${#missing[@]}" -gt 0 ] || finish "$@"
 
 by_hand() {
   say "$1"
@@ -86,3 +110,4 @@ if [ -d /run/systemd/system ]; then
     "${as_root[@]}" systemctl disable --now "$service" >&2 || say "'$service' could not be disabled"
   done
 fi
+finish "$@"

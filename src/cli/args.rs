@@ -59,6 +59,8 @@ pub enum Command {
     /// What administrators did.
     #[command(subcommand)]
     Audit(Audit),
+    /// Ask the running server how it is, as a probe does: exit code 0 when it is well, else 1.
+    Health(Health),
     /// Print the version.
     Version,
 }
@@ -72,6 +74,33 @@ pub struct Without {
     /// Where to listen, for a start without a configuration file.
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<String>,
+}
+
+/// `health`. Reads no configuration: a file that was broken since the start makes nobody unwell.
+#[derive(Debug, Args)]
+pub struct Health {
+    /// Where its status door is.
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        env = "DOORWARD_STATUS_ADDRESS",
+        default_value = "127.0.0.1:9902"
+    )]
+    pub address: std::net::SocketAddr,
+    /// What is asked.
+    #[arg(long, value_enum, default_value = "ready")]
+    pub probe: Probe,
+}
+
+/// What can be asked of the status door.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Probe {
+    /// Whether the process is alive.
+    Live,
+    /// Whether it wants requests.
+    Ready,
+    /// Whether it has started.
+    Startup,
 }
 
 /// `serve`.

@@ -8,6 +8,7 @@ mod args;
 mod client;
 mod commands;
 mod demo;
+mod health;
 mod output;
 mod show;
 
@@ -121,6 +122,7 @@ fn dispatch(cli: Cli, out: Output) -> Result<ExitCode, Failure> {
             out.json(&config::json_schema())?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::Health(wanted) => health::run(&wanted, out),
         Command::Version => {
             let version = env!("CARGO_PKG_VERSION");
             match out.form() {
@@ -153,9 +155,12 @@ async fn manage(command: Command, loaded: &Loaded, out: Output) -> Result<(), Fa
         Command::Key(command) => commands::key(&mut client, out, command).await,
         Command::Revoke(wanted) => commands::revoke(&mut client, out, wanted).await,
         Command::Audit(command) => commands::audit(&mut client, out, command).await,
-        Command::Serve(_) | Command::Demo(_) | Command::Check(_) | Command::Config(_) | Command::Version => {
-            Ok(())
-        }
+        Command::Serve(_)
+        | Command::Demo(_)
+        | Command::Check(_)
+        | Command::Config(_)
+        | Command::Health(_)
+        | Command::Version => Ok(()),
     };
     client.close().await;
     done

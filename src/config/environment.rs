@@ -22,6 +22,18 @@ const OTHER_NAMES: [(&str, &[&str]); 2] = [
     ),
 ];
 
+/// Kubernetes sets it in every container.
+const KUBERNETES: &str = "KUBERNETES_SERVICE_HOST";
+
+/// Where the process runs, as far as it matters to whether settings make sense.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Surroundings {
+    /// In a container of a pod.
+    Pod,
+    /// Anywhere else.
+    Elsewhere,
+}
+
 /// Environment variables, the process's or a test's.
 #[derive(Debug, Clone, Default)]
 pub struct Environment(BTreeMap<String, Option<String>>);
@@ -31,10 +43,20 @@ impl Environment {
     pub fn of_process() -> Self {
         let ours = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
             let name = name.into_string().ok()?;
-            let known = name.starts_with(PREFIX) || OTHER_NAMES.iter().any(|(other, _)| *other == name);
+            let known = name.starts_with(PREFIX)
+                || name == KUBERNETES
+                || OTHER_NAMES.iter().any(|(other, _)| *other == name);
             known.then(|| (name, value.into_string().ok()))
         };
         Self(std::env::vars_os().filter_map(ours).collect())
+    }
+
+    /// What they tell of where the process runs.
+    pub(super) fn surroundings(&self) -> Surroundings {
+        match self.0.contains_key(KUBERNETES) {
+            true => Surroundings::Pod,
+            false => Surroundings::Elsewhere,
+        }
     }
 
     /// These variables.

@@ -77,7 +77,7 @@ fn finish(
             }
         };
         complete(&mut effective, report_to);
-        let settings = resolve(&effective, report_to);
+        let settings = resolve(&effective, environment.surroundings(), report_to);
         Some(Loaded { settings, effective })
     });
     report.finish(name.clone())?;

@@ -224,7 +224,7 @@ pub struct RevocationSettings {
 pub struct DrainSettings {
     /// How long requests are still accepted.
     pub delay: Duration,
-    /// How long running ones may take after that.
+    /// How long running ones may take after that, with the last flush still within the grace period.
     pub timeout: Duration,
 }
 

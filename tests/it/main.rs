@@ -21,6 +21,8 @@ mod boundary;
 mod cli;
 /// What is presented, and how it is refused.
 mod credentials_presented;
+/// What is shipped in `deploy/`: images, Kubernetes, systemd, Prometheus.
+mod deploy;
 /// Faults: a store that is locked or full, power cuts, an upstream that is down.
 mod faults;
 /// HTTP/1 byte for byte: what has two readings is refused.

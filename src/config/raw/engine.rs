@@ -143,6 +143,11 @@ pub struct Drain {
     /// How long running requests may take after that.
     #[schemars(extend("x-least" = "0s", "x-most" = "24h"))]
     pub timeout: Span,
+    /// After how long whoever sends SIGTERM kills the process: terminationGracePeriodSeconds, TimeoutStopSec.
+    /// Running requests then leave the last flush its time. Default: not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-least" = "1s", "x-most" = "48h"))]
+    pub grace_period: Option<Span>,
 }
 
 impl Default for Drain {
@@ -150,6 +155,7 @@ impl Default for Drain {
         Self {
             delay: Span::from_secs(5),
             timeout: Span::from_secs(20),
+            grace_period: None,
         }
     }
 }

@@ -1,11 +1,14 @@
-//! Whether doors fit the routes.
+//! Whether doors fit the routes, and where the process runs.
 
 use std::sync::Arc;
 
+use super::super::environment::Surroundings;
+use super::super::raw::Config;
 use super::super::settings::ListenerSettings;
 use super::Notes;
 use crate::authz::policy::{Access, HttpsRule, RoutePolicy};
 use crate::domain::identity::CredentialKind;
+use crate::edge::listener::ListenAddress;
 
 /// Warns about secrets on the open wire, and about routes that nobody can reach: on a plain listener a request
 /// is HTTPS only when a trusted proxy says so.
@@ -49,5 +52,38 @@ pub(super) fn judge_transport(
             );
             notes.warn("routes", text);
         }
+    }
+}
+
+/// Warns about doors of a pod that nobody outside it can reach: each container's callers, the kubelet's probes
+/// and Prometheus come to the pod's address.
+pub(super) fn judge_surroundings(
+    config: &Config,
+    listeners: &[ListenerSettings],
+    surroundings: Surroundings,
+    notes: &mut Notes<'_>,
+) {
+    if surroundings == Surroundings::Elsewhere {
+        return;
+    }
+    let status = config.status.address.0;
+    if status.ip().is_loopback() {
+        notes.warn(
+            "status.address",
+            format!(
+                "in a pod, probes and Prometheus come to the pod's address, where nobody listens: the status door \
+                 is at {status}. Set DOORWARD_STATUS_ADDRESS=0.0.0.0:{port}, or httpGet probes kill the container",
+                port = status.port()
+            ),
+        );
+    }
+    let on_loopback =
+        |l: &ListenerSettings| matches!(l.address, ListenAddress::Tcp(address) if address.ip().is_loopback());
+    if !listeners.is_empty() && listeners.iter().all(on_loopback) {
+        notes.warn(
+            "listeners",
+            "in a pod, every listener is on loopback: no service can reach them. Listen on 0.0.0.0, \
+             and let the app listen on 127.0.0.1",
+        );
     }
 }

@@ -10,6 +10,7 @@ pub mod paths;
 mod reachable;
 mod routes;
 mod secrets;
+mod stopping;
 mod upstreams;
 
 use std::num::NonZeroUsize;
@@ -18,13 +19,13 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::environment::Surroundings;
 use super::problems::Report;
 use super::raw::engine::{LogFormat as RawFormat, LogLevel as RawLevel};
 use super::raw::values::{AdminAddress, StoreUrl, TextValue};
 use super::raw::{self, Config};
 use super::settings::{
-    AdminSettings, DrainSettings, LogSettings, RevocationSettings, Settings, SlowHashSettings, StoreSettings,
-    Warning,
+    AdminSettings, LogSettings, RevocationSettings, Settings, SlowHashSettings, StoreSettings, Warning,
 };
 use crate::audit::{AuditSettings, RetentionSettings, UsageSettings};
 use crate::authn::cache::CacheSettings;
@@ -49,7 +50,7 @@ impl Notes<'_> {
 }
 
 /// Resolves everything. The result counts only when the report stayed empty.
-pub fn resolve(config: &Config, report: &mut Report) -> Settings {
+pub fn resolve(config: &Config, surroundings: Surroundings, report: &mut Report) -> Settings {
     let mut notes = Notes {
         report,
         warnings: Vec::new(),
@@ -61,6 +62,7 @@ pub fn resolve(config: &Config, report: &mut Report) -> Settings {
     let upstreams = upstreams::resolve(config, notes);
     let routes = routes::resolve(config, notes);
     doors::judge_transport(&listeners, &routes, notes);
+    doors::judge_surroundings(config, &listeners, surroundings, notes);
     upstreams::judge(config, &routes, notes);
     routes::judge_kinds(config, &routes, notes);
     reachable::judge(&routes, notes);
@@ -102,10 +104,7 @@ pub fn resolve(config: &Config, report: &mut Report) -> Settings {
             max_staleness: max_staleness.map(|s| s.0),
         },
         assertion_issuer: Arc::from(config.assertion.issuer.as_str()),
-        drain: DrainSettings {
-            delay: config.drain.delay.0,
-            timeout: config.drain.timeout.0,
-        },
+        drain: stopping::resolve(&config.drain, surroundings, notes),
         log: log(&config.log),
         audit: AuditSettings {
             queue_length: index(config.audit.queue),

@@ -4,6 +4,7 @@ mod bad;
 mod documents;
 mod good;
 mod hostile;
+mod surroundings;
 
 use super::{Environment, Loaded, Problems, load_text};
 

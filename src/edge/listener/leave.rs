@@ -17,7 +17,7 @@ use crate::runtime::drain::{Drain, Emptied, Stage};
 /// How long idle connections are left alone after closing began, within the drain's timeout.
 const SOFT: Duration = Duration::from_secs(2);
 /// How long the last flush may take.
-const FLUSH: Duration = Duration::from_secs(10);
+pub const FLUSH: Duration = Duration::from_secs(10);
 
 /// How long leaving takes at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
