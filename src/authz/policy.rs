@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderName;
+use http::{HeaderName, HeaderValue};
 
 pub use crate::authn::presented::{CarrierRules, Precedence};
 use crate::domain::dialect::Dialect;
@@ -52,6 +52,8 @@ pub struct RoutePolicy {
     pub max_body_bytes: Option<u64>,
     /// How long the upstream may take to begin its answer; `None`: the upstream's own setting.
     pub response_timeout: Option<Duration>,
+    /// Protocols that a client may ask to switch to (RFC 9110 section 7.8), in lower case.
+    pub upgrades: Vec<HeaderValue>,
 }
 
 /// What a route matches: host, path and method, all of them.
@@ -209,6 +211,7 @@ pub mod testing {
             dialect: DialectChoice::Auto,
             max_body_bytes: None,
             response_timeout: None,
+            upgrades: vec![HeaderValue::from_static("websocket")],
         }
     }
 }

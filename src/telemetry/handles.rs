@@ -9,7 +9,7 @@ use prometheus::{Histogram, IntCounter, IntGauge};
 
 use super::labels::{
     CheckOutcome, ConnectOutcome, ConnectionRefusal, Label, RequestOutcome, ResolveOutcome, TlsHandshake,
-    UpstreamFailure,
+    TunnelEnd, UpstreamFailure,
 };
 use crate::domain::identity::CredentialKind;
 
@@ -129,6 +129,10 @@ pub struct UpstreamMetrics {
     pub endpoints: IntGauge,
     /// Those of them that pass their health check.
     pub endpoints_healthy: IntGauge,
+    /// Open tunnels.
+    pub tunnels: IntGauge,
+    /// Tunnels that ended.
+    pub tunnel_ends: CounterBy<TunnelEnd>,
 }
 
 /// The metrics of one listener.

@@ -170,6 +170,18 @@ labels! {
         TlsHandshake = "tls_handshake",
     }
 
+    /// How a tunnel (a WebSocket, say) ended.
+    TunnelEnd {
+        /// The client ended it first.
+        Client = "client",
+        /// The upstream ended it first.
+        Upstream = "upstream",
+        /// It stood still for too long.
+        Idle = "idle",
+        /// A connection broke.
+        Broken = "broken",
+    }
+
     /// How writing a batch of usage ended.
     FlushOutcome {
         /// It is stored.
@@ -211,6 +223,7 @@ mod tests {
         check::<CheckOutcome>();
         check::<UpstreamFailure>();
         check::<ConnectionRefusal>();
+        check::<TunnelEnd>();
         check::<FlushOutcome>();
     }
 }

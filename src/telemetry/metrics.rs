@@ -6,20 +6,15 @@
 
 use std::time::Duration;
 
-use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
-use prometheus::{
-    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
-};
+use prometheus::{Gauge, Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder};
 
+use super::declaration::{Declaration, Description, MetricsError};
 use super::handles::{CounterBy, HistogramBy, ListenerMetrics, RouteMetrics, UpstreamMetrics};
 use super::labels::{FetchOutcome, FlushOutcome, IssueOutcome, Stage, StoreErrorClass, ThrottledBy};
 use crate::domain::clock::UnixMillis;
 use crate::domain::identity::CredentialKind;
 use crate::domain::reason::Reason;
-
-const PREFIX: &str = "doorward_";
 
 /// The media type of [`Metrics::render`]'s text.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -30,24 +25,6 @@ const DECISION_BUCKETS: &[f64] = &[
 ];
 const STORE_BUCKETS: &[f64] = &[0.000_1, 0.000_5, 0.001, 0.0025, 0.01, 0.05, 0.25, 1.0, 5.0];
 const LAG_BUCKETS: &[f64] = &[0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0, 60.0];
-
-/// A metric could not be declared or written: two of one name, or a name outside the alphabet.
-#[derive(Debug, thiserror::Error)]
-#[error("metrics: {0}")]
-pub struct MetricsError(#[from] prometheus::Error);
-
-/// What a metric is, for the documentation's test.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Description {
-    /// The full name.
-    pub name: String,
-    /// `counter`, `gauge` or `histogram`.
-    pub sort: &'static str,
-    /// Names of its labels.
-    pub labels: Vec<&'static str>,
-    /// One sentence.
-    pub help: &'static str,
-}
 
 /// Every metric of the process.
 #[derive(Debug)]
@@ -102,6 +79,8 @@ pub struct Metrics {
     upstream_retries: IntCounterVec,
     upstream_endpoints: IntGaugeVec,
     upstream_endpoints_healthy: IntGaugeVec,
+    upstream_tunnels: IntGaugeVec,
+    upstream_tunnels_ended: IntCounterVec,
     connections: IntGaugeVec,
     connections_accepted: IntCounterVec,
     connections_refused: IntCounterVec,
@@ -272,6 +251,16 @@ impl Metrics {
                 "Addresses of an upstream that pass their health check, or have none.",
                 &["upstream"],
             )?,
+            upstream_tunnels: d.gauges(
+                "upstream_tunnels",
+                "Open tunnels to an upstream: WebSockets and other switches of protocols.",
+                &["upstream"],
+            )?,
+            upstream_tunnels_ended: d.counters(
+                "upstream_tunnels_ended_total",
+                "Tunnels that ended, by who or what ended them.",
+                &["upstream", "by"],
+            )?,
             connections: d.gauges("connections", "Open client connections.", &["listener"])?,
             connections_accepted: d.counters(
                 "connections_accepted_total",
@@ -355,6 +344,10 @@ impl Metrics {
             retries: self.upstream_retries.with_label_values(&[upstream]),
             endpoints: self.upstream_endpoints.with_label_values(&[upstream]),
             endpoints_healthy: self.upstream_endpoints_healthy.with_label_values(&[upstream]),
+            tunnels: self.upstream_tunnels.with_label_values(&[upstream]),
+            tunnel_ends: CounterBy::build(|by| {
+                self.upstream_tunnels_ended.with_label_values(&[upstream, by])
+            }),
         }
     }
 
@@ -398,92 +391,6 @@ impl Metrics {
     /// What is declared, in order of declaration.
     pub fn descriptions(&self) -> &[Description] {
         &self.descriptions
-    }
-}
-
-/// Registers metrics and notes what they are.
-#[derive(Default)]
-struct Declaration {
-    registry: Registry,
-    descriptions: Vec<Description>,
-}
-
-impl Declaration {
-    fn register<C: Collector + Clone + 'static>(
-        &mut self,
-        metric: C,
-        description: Description,
-    ) -> Result<C, MetricsError> {
-        self.registry.register(Box::new(metric.clone()))?;
-        self.descriptions.push(description);
-        Ok(metric)
-    }
-
-    fn counter(&mut self, name: &str, help: &'static str) -> Result<IntCounter, MetricsError> {
-        let about = describe("counter", name, help, &[]);
-        self.register(IntCounter::new(&about.name, help)?, about)
-    }
-
-    fn counters(
-        &mut self,
-        name: &str,
-        help: &'static str,
-        labels: &[&'static str],
-    ) -> Result<IntCounterVec, MetricsError> {
-        let about = describe("counter", name, help, labels);
-        self.register(IntCounterVec::new(Opts::new(&about.name, help), labels)?, about)
-    }
-
-    fn gauge(&mut self, name: &str, help: &'static str) -> Result<IntGauge, MetricsError> {
-        let about = describe("gauge", name, help, &[]);
-        self.register(IntGauge::new(&about.name, help)?, about)
-    }
-
-    fn real_gauge(&mut self, name: &str, help: &'static str) -> Result<Gauge, MetricsError> {
-        let about = describe("gauge", name, help, &[]);
-        self.register(Gauge::new(&about.name, help)?, about)
-    }
-
-    fn gauges(
-        &mut self,
-        name: &str,
-        help: &'static str,
-        labels: &[&'static str],
-    ) -> Result<IntGaugeVec, MetricsError> {
-        let about = describe("gauge", name, help, labels);
-        self.register(IntGaugeVec::new(Opts::new(&about.name, help), labels)?, about)
-    }
-
-    fn histogram(
-        &mut self,
-        name: &str,
-        help: &'static str,
-        buckets: &[f64],
-    ) -> Result<Histogram, MetricsError> {
-        let about = describe("histogram", name, help, &[]);
-        let opts = HistogramOpts::new(&about.name, help).buckets(buckets.to_vec());
-        self.register(Histogram::with_opts(opts)?, about)
-    }
-
-    fn histograms(
-        &mut self,
-        name: &str,
-        help: &'static str,
-        labels: &[&'static str],
-        buckets: &[f64],
-    ) -> Result<HistogramVec, MetricsError> {
-        let about = describe("histogram", name, help, labels);
-        let opts = HistogramOpts::new(&about.name, help).buckets(buckets.to_vec());
-        self.register(HistogramVec::new(opts, labels)?, about)
-    }
-}
-
-fn describe(sort: &'static str, name: &str, help: &'static str, labels: &[&'static str]) -> Description {
-    Description {
-        name: format!("{PREFIX}{name}"),
-        sort,
-        labels: labels.to_vec(),
-        help,
     }
 }
 

@@ -4,6 +4,7 @@
 //! or from the configuration (routes, upstreams, listeners, issuers), never from a request. Audit is
 //! not telemetry: it has a room of its own and rows in the store.
 
+mod declaration;
 mod handles;
 pub mod labels;
 pub mod logging;

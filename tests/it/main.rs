@@ -61,5 +61,7 @@ mod stop;
 mod support;
 /// TLS listeners, and HTTP/2 on them, with curl, openssl and nghttp2.
 mod tls;
+/// WebSockets and other switches of protocols: who gets a tunnel, and what becomes of it.
+mod upgrades;
 /// Upstreams of every sort: Unix sockets, TLS, HTTP/2, groups.
 mod upstreams;

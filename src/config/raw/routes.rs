@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::values::{
-    HeaderText, HostText, MethodText, Name, Network, PathText, RoleText, ScopeText, Size, Span,
+    HeaderText, HostText, MethodText, Name, Network, PathText, ProtocolText, RoleText, ScopeText, Size, Span,
 };
 
 /// One route.
@@ -74,6 +74,10 @@ pub struct Route {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-least" = "1ms", "x-most" = "24h"))]
     pub response_timeout: Option<Span>,
+    /// Protocols that a client may ask to switch to. Default: `websocket`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16))]
+    pub upgrades: Option<Vec<ProtocolText>>,
 }
 
 /// Who gets through a route.

@@ -172,6 +172,9 @@ pub struct Timeouts {
     /// How long an unused connection is kept, and the body of an answer may stand still.
     #[schemars(extend("x-least" = "1ms", "x-most" = "24h"))]
     pub idle: Span,
+    /// How long a WebSocket or another tunnel may stand still in both directions; then it is closed.
+    #[schemars(extend("x-least" = "1ms", "x-most" = "24h"))]
+    pub tunnel_idle: Span,
 }
 
 impl Default for Timeouts {
@@ -181,6 +184,7 @@ impl Default for Timeouts {
             response: Span::from_secs(30),
             total: None,
             idle: Span::from_secs(60),
+            tunnel_idle: Span::from_secs(60 * 60),
         }
     }
 }

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use http::HeaderValue;
+
 use super::super::problems::{Written, did_you_mean, shown};
 use super::super::raw::routes::{
     AccessChoice, AssertionChoice, DialectName, Headers, HttpsChoice, KindName, PathForm, PrecedenceChoice,
@@ -28,12 +30,13 @@ const OF_CREDENTIALS: [&str; 6] = [
     "assertion",
 ];
 /// Keys that only act where something is forwarded.
-const OF_FORWARDING: [&str; 5] = [
+const OF_FORWARDING: [&str; 6] = [
     "upstream",
     "forward_credential",
     "headers",
     "max_body",
     "response_timeout",
+    "upgrades",
 ];
 
 /// Resolves the routes, in order.
@@ -130,6 +133,10 @@ fn policy(
         },
         max_body_bytes: route.max_body.map(|s| s.0),
         response_timeout: route.response_timeout.map(|s| s.0),
+        upgrades: match &route.upgrades {
+            None => vec![HeaderValue::from_static("websocket")],
+            Some(written) => written.iter().map(|p| p.0.clone()).collect(),
+        },
     })
 }
 

@@ -49,6 +49,7 @@ pub(super) fn resolve(config: &Config, notes: &mut Notes<'_>) -> Vec<UpstreamSet
             response_timeout: upstream.timeouts.response.0,
             total_timeout: upstream.timeouts.total.map(|t| t.0),
             idle_timeout: upstream.timeouts.idle.0,
+            tunnel_idle_timeout: upstream.timeouts.tunnel_idle.0,
             max_idle_per_thread: index(upstream.max_idle_connections),
             dns_refresh: config.dns.refresh.0,
         });

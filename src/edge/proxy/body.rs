@@ -240,6 +240,14 @@ struct Upstream {
 }
 
 impl Body {
+    /// None.
+    pub fn empty() -> Self {
+        Self {
+            source: Source::Empty,
+            tail: None,
+        }
+    }
+
     /// Of our own making.
     pub fn full(bytes: Bytes) -> Self {
         let source = match bytes.is_empty() {
@@ -259,10 +267,7 @@ impl Body {
     ) -> Self {
         if incoming.is_end_stream() {
             lease.give_back();
-            return Self {
-                source: Source::Empty,
-                tail: None,
-            };
+            return Self::empty();
         }
         Self {
             source: Source::Upstream(Upstream {

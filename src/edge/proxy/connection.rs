@@ -1,5 +1,5 @@
 //! One client connection: the screen, hyper above it, the service, and a gentle end. A connection that begins
-//! with HTTP/2's preface is handed on to `http2`.
+//! with HTTP/2's preface is handed on to `http2`; one that was answered by a 101 becomes a tunnel (`upgrade`).
 
 use std::future::Future;
 use std::pin::Pin;
@@ -127,8 +127,16 @@ impl<D: Decide> Engine<D> {
         .await;
         match outcome {
             Ok(()) => {
-                // In a box of its own: open connections do not carry the room for it.
-                let (stream, spoken) = connection.into_parts().io.into_inner().into_parts();
+                // In boxes of their own: open connections do not carry the room for what comes now.
+                let parts = connection.into_parts();
+                let (stream, spoken) = parts.io.into_inner().into_parts();
+                if let Some(tunnel) = client.tunnel.take() {
+                    // The screen made sure that hyper has read nothing behind the request.
+                    if parts.read_buf.is_empty() {
+                        Box::pin(tunnel.run(stream, &client.exchange)).await;
+                    }
+                    return None;
+                }
                 if let Spoken::Http2 { read } = spoken {
                     return Some((stream, read));
                 }

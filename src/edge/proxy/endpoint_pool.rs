@@ -5,9 +5,11 @@
 //! it says, and an exchange that was broken off never comes back. `take` still asks hyper whether the
 //! connection is ready: the end of the *request* may be outstanding after an early answer.
 //! HTTP/2: a connection is shared by as many requests as the bound allows; one more opens another.
+//! A request that asks for another protocol gets a fresh HTTP/1 connection, which stays here when it is refused.
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -15,13 +17,15 @@ use hyper::client::conn::{http1, http2};
 use hyper::rt::Executor;
 use hyper_util::rt::TokioIo;
 use rustls::HandshakeKind;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, oneshot};
 
 use super::body::RequestBody;
 use super::lease::{Lease, Streams, Whole};
 use super::screen::{AnswerScreen, Asked};
+use super::upgrade::Switched;
 use super::upstream::{
-    Change, DialError, Dialed, Directory, Endpoint, HttpVersion, Protocol, Security, UpstreamSettings, dial,
+    Change, DialError, Dialed, Directory, Endpoint, HttpVersion, Protocol, Security, Stream,
+    UpstreamSettings, dial, dial_http1,
 };
 use crate::domain::clock::{Clock, MonoMillis};
 use crate::runtime::workers::spawn_here;
@@ -187,8 +191,20 @@ impl Pool {
     /// Opens a new connection within the upstream's bound; or a stream on one that was opened for another
     /// request meanwhile.
     pub async fn connect(self: &Rc<Self>) -> Result<Lease, UpstreamFailure> {
+        self.bounded(self.open()).await
+    }
+
+    /// Opens a new connection for a request that asks for another protocol. HTTP/1.1, whatever else could be.
+    pub(super) async fn connect_to_switch(self: &Rc<Self>) -> Result<Lease, UpstreamFailure> {
+        self.bounded(self.open_to_switch()).await
+    }
+
+    async fn bounded(
+        &self,
+        opening: impl Future<Output = Result<Lease, DialError>>,
+    ) -> Result<Lease, UpstreamFailure> {
         let bound = self.settings().connect_timeout;
-        let (outcome, failure, error) = match tokio::time::timeout(bound, self.open()).await {
+        let (outcome, failure, error) = match tokio::time::timeout(bound, opening).await {
             Ok(Ok(lease)) => return Ok(lease),
             Ok(Err(error @ DialError::Unreachable(_))) => (
                 ConnectOutcome::Failed,
@@ -235,13 +251,7 @@ impl Pool {
             }
         }
         let dialed = dial(&self.directory, &self.endpoint).await?;
-        if let Some(kind) = dialed.handshake {
-            self.metrics().tls_handshakes.inc(match kind {
-                HandshakeKind::Resumed => TlsHandshake::Resumed,
-                HandshakeKind::Full | HandshakeKind::FullWithHelloRetryRequest => TlsHandshake::Full,
-            });
-        }
-        let refused = |error| DialError::Unreachable(std::io::Error::other(error));
+        self.count_handshake(&dialed);
         let opened = self.greet(dialed).await.map_err(refused)?;
         self.metrics().connects.inc(ConnectOutcome::Connected);
         self.endpoint.connected();
@@ -268,15 +278,48 @@ impl Pool {
         Ok(lease)
     }
 
+    async fn open_to_switch(self: &Rc<Self>) -> Result<Lease, DialError> {
+        let dialed = dial_http1(&self.directory, &self.endpoint).await?;
+        self.count_handshake(&dialed);
+        let (whole, connection) = greet_http1(dialed.stream).await.map_err(refused)?;
+        self.metrics().connects.inc(ConnectOutcome::Connected);
+        self.endpoint.connected();
+        let (hand_over, switched) = oneshot::channel();
+        let counted = Held::in_gauge(&self.metrics().connections);
+        spawn_here(async move {
+            let mut connection = connection;
+            // Not shut down at a 101, when hyper has done its part.
+            match std::future::poll_fn(|cx| Pin::new(&mut connection).poll(cx)).await {
+                Ok(()) => {
+                    let parts = connection.into_parts();
+                    // Nobody waits for it when it ends as any other.
+                    let _ = hand_over.send(Switched {
+                        stream: parts.io.into_inner().into_inner(),
+                        read: parts.read_buf,
+                        counted,
+                    });
+                }
+                Err(error) => tracing::debug!(%error, "an upstream connection ended badly"),
+            }
+        });
+        Ok(Lease::switching(whole, switched, Rc::clone(self)))
+    }
+
+    fn count_handshake(&self, dialed: &Dialed) {
+        if let Some(kind) = dialed.handshake {
+            self.metrics().tls_handshakes.inc(match kind {
+                HandshakeKind::Resumed => TlsHandshake::Resumed,
+                HandshakeKind::Full | HandshakeKind::FullWithHelloRetryRequest => TlsHandshake::Full,
+            });
+        }
+    }
+
     async fn greet(&self, dialed: Dialed) -> hyper::Result<Opened> {
         match dialed.version {
             HttpVersion::One => {
-                let asked = Arc::new(Asked::default());
-                let screen = TokioIo::new(AnswerScreen::new(dialed.stream, Arc::clone(&asked)));
-                let mut greeting = http1::Builder::new();
-                let (sender, connection) = greeting.max_buf_size(MAX_BUFFER).handshake(screen).await?;
+                let (whole, connection) = greet_http1(dialed.stream).await?;
                 self.drive(connection);
-                Ok(Opened::Whole(Whole { sender, asked }))
+                Ok(Opened::Whole(whole))
             }
             HttpVersion::Two => {
                 let (sender, connection) = http2::Builder::new(Here)
@@ -302,4 +345,18 @@ impl Pool {
             drop(held);
         });
     }
+}
+
+type Http1Connection = http1::Connection<TokioIo<AnswerScreen<Stream>>, RequestBody>;
+
+async fn greet_http1(stream: Stream) -> hyper::Result<(Whole, Http1Connection)> {
+    let asked = Arc::new(Asked::default());
+    let screen = TokioIo::new(AnswerScreen::new(stream, Arc::clone(&asked)));
+    let mut greeting = http1::Builder::new();
+    let (sender, connection) = greeting.max_buf_size(MAX_BUFFER).handshake(screen).await?;
+    Ok((Whole { sender, asked }, connection))
+}
+
+fn refused(error: hyper::Error) -> DialError {
+    DialError::Unreachable(std::io::Error::other(error))
 }

@@ -22,6 +22,7 @@ use super::endpoint_pool::Pool;
 use super::lease::Lease;
 use super::pool::{NoEndpoint, Upstream};
 use super::service::{Client, Engine};
+use super::upgrade::Wish;
 use super::upstream::Balance;
 use super::upstream::balance::{key_of, key_of_address};
 use crate::domain::reason::Reason;
@@ -41,7 +42,7 @@ pub(super) struct Failure {
 }
 
 impl Failure {
-    fn after_body(reason: Reason) -> Self {
+    pub(super) fn after_body(reason: Reason) -> Self {
         Self { reason, unread: None }
     }
 }
@@ -74,12 +75,16 @@ impl<D: Decide> Engine<D> {
         }
         let settings = upstream.settings();
         let response_timeout = route.response_timeout.unwrap_or(settings.response_timeout);
+        let wish = Wish::of(&parts, &incoming, &route, settings.protocol);
         let mut headers = parts.headers;
         let trailers = match client.wire.stream() {
             Some(_) => Trailers::Passed(Arc::clone(forwarding.writer())),
             None => Trailers::Dropped,
         };
         prepare_head(forwarding, &parts.uri, &mut headers);
+        if let Some(wish) = &wish {
+            wish.write(&mut headers);
+        }
         headers.entry(HOST).or_insert_with(|| settings.authority());
         if declared.is_none() {
             // Said aloud, or hyper would drop the body of a GET.
@@ -100,7 +105,13 @@ impl<D: Decide> Engine<D> {
         *request.headers_mut() = headers;
 
         client.exchange.set_last(settings.total_timeout);
-        let (response, lease) = exchange(forwarding, &upstream, client, request, response_timeout).await?;
+        let needs = wish.as_ref().map_or(Needs::Any, |_| Needs::Switchable);
+        let exchanged = exchange(forwarding, &upstream, client, request, response_timeout, needs);
+        let (response, lease) = exchanged.await?;
+        if let Some(wish) = wish.filter(|_| response.status() == StatusCode::SWITCHING_PROTOCOLS) {
+            // In a box of its own: ordinary requests do not carry the room for it.
+            return Box::pin(self.switch(client, &upstream, &wish, response, lease)).await;
+        }
         let (mut parts, incoming) = response.into_parts();
         if !is_valid_answer(parts.status, &parts.headers) {
             upstream.metrics().failures.inc(UpstreamFailure::InvalidAnswer);
@@ -132,6 +143,15 @@ fn prepare_head(forwarding: &Forwarding, uri: &Uri, headers: &mut HeaderMap) {
     forwarding.write_head(headers);
 }
 
+/// What a request needs of its connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Needs {
+    /// Any will do.
+    Any,
+    /// One of its own that may come to speak another protocol.
+    Switchable,
+}
+
 /// One request, one answer. The permit is not looked at: having it is the point.
 async fn exchange(
     forwarding: &Forwarding,
@@ -139,6 +159,7 @@ async fn exchange(
     client: &Client,
     mut request: Request<RequestBody>,
     response_timeout: Duration,
+    needs: Needs,
 ) -> Result<(Response<Incoming>, Lease), Failure> {
     // Endpoints that no connection could be opened to; nearly always none.
     let mut tried: Vec<Rc<Pool>> = Vec::new();
@@ -167,17 +188,21 @@ async fn exchange(
         if attempt > 1 {
             upstream.metrics().retries.inc();
         }
-        let waiting = if attempt < MAX_TRIES { pool.take() } else { None };
-        let mut lease = match waiting {
-            Some(lease) => lease,
-            None => match pool.connect().await {
-                Ok(lease) => lease,
-                Err(error) => {
-                    failure = error;
-                    tried.push(pool);
-                    continue;
-                }
+        let connected = match needs {
+            // In a box, as it is rare.
+            Needs::Switchable => Box::pin(pool.connect_to_switch()).await,
+            Needs::Any => match (attempt < MAX_TRIES).then(|| pool.take()).flatten() {
+                Some(lease) => Ok(lease),
+                None => pool.connect().await,
             },
+        };
+        let mut lease = match connected {
+            Ok(lease) => lease,
+            Err(error) => {
+                failure = error;
+                tried.push(pool);
+                continue;
+            }
         };
         let fault = lease.prepare(&mut request).map_err(|error| {
             tracing::error!(%error, "a request could not be brought into its upstream's version of HTTP");

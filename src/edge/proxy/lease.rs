@@ -12,10 +12,12 @@ use http::{Request, Response};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
+use tokio::sync::oneshot;
 
 use super::body::{Fault, RequestBody};
 use super::endpoint_pool::Pool;
 use super::screen::Asked;
+use super::upgrade::Switched;
 use super::version;
 use crate::domain::clock::MonoMillis;
 use crate::telemetry::labels::UpstreamFailure;
@@ -30,6 +32,8 @@ pub struct Lease {
 #[derive(Debug)]
 enum Sender {
     Http1(Whole),
+    /// The same, for a request that asks for another protocol: the connection comes from here when it gets it.
+    Switching(Whole, oneshot::Receiver<Switched>),
     Http2(http2::SendRequest<RequestBody>, Stream),
 }
 
@@ -72,6 +76,14 @@ impl Lease {
         }
     }
 
+    /// A whole HTTP/1 connection that may come to speak another protocol.
+    pub(super) fn switching(whole: Whole, switched: oneshot::Receiver<Switched>, pool: Rc<Pool>) -> Self {
+        Self {
+            sender: Sender::Switching(whole, switched),
+            pool,
+        }
+    }
+
     /// A stream of an HTTP/2 connection.
     pub(super) fn stream(
         sender: http2::SendRequest<RequestBody>,
@@ -96,7 +108,7 @@ impl Lease {
         request: &mut Request<RequestBody>,
     ) -> Result<Option<Rc<Cell<Option<Fault>>>>, http::Error> {
         match self.sender {
-            Sender::Http1(_) => {
+            Sender::Http1(_) | Sender::Switching(..) => {
                 version::to_http1(request)?;
                 Ok(None)
             }
@@ -122,6 +134,10 @@ impl Lease {
                 whole.asked.expect(request.method());
                 Either::Left(whole.sender.try_send_request(request))
             }
+            Sender::Switching(whole, _) => {
+                whole.asked.expect_switch();
+                Either::Left(whole.sender.try_send_request(request))
+            }
             Sender::Http2(sender, _) => Either::Right(sender.try_send_request(request)),
         }
     }
@@ -129,8 +145,17 @@ impl Lease {
     /// Keeps the connection for the next request.
     pub fn give_back(self) {
         // A stream ends by being dropped; its connection was never away.
-        if let Sender::Http1(whole) = self.sender {
+        if let Sender::Http1(whole) | Sender::Switching(whole, _) = self.sender {
             self.pool.keep(whole);
+        }
+    }
+
+    /// The connection itself, after a 101: it is no connection of HTTP any more. `None`: it ended.
+    pub(super) async fn switched(self) -> Option<Switched> {
+        match self.sender {
+            // hyper's end lives until the connection has left hyper.
+            Sender::Switching(_whole, switched) => switched.await.ok(),
+            Sender::Http1(_) | Sender::Http2(..) => None,
         }
     }
 

@@ -2,7 +2,7 @@
 //! the upstream and back.
 //!
 //! `screen` stands below hyper and lets no ambiguous request through; `connection` drives one client
-//! connection, `http2` one that speaks HTTP/2; `service` answers one request; `forward` is the exchange with
+//! connection, `http2` one that speaks HTTP/2, `upgrade` one that turns into a tunnel; `service` answers one request; `forward` is the exchange with
 //! the upstream and cannot be called without the gate's `Forwarding` in hand. Nothing here decides who may do
 //! what, or how a connection came to us: `listener` does the latter.
 
@@ -23,6 +23,7 @@ pub mod settings;
 #[cfg(test)]
 mod tests;
 mod unread;
+mod upgrade;
 pub mod upstream;
 mod version;
 

@@ -2,6 +2,7 @@
 //!
 //! A panic in a request is a bug, but only that request's: it is caught, counted and answered 500.
 
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
@@ -11,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::FutureExt;
 use http::header::{CONNECTION, EXPECT, HOST};
-use http::{HeaderValue, Request, Response, Version, request};
+use http::{HeaderValue, Request, Response, StatusCode, Version, request};
 use hyper::body::Incoming;
 
 use super::body::Body;
@@ -25,6 +26,7 @@ use super::pool::Upstream;
 use super::screen::{Busy, Line, REFUSED_METHOD};
 use super::settings::ListenerProfile;
 use super::unread::{self, Unread};
+use super::upgrade::Tunnel;
 use super::upstream::Directory;
 use crate::domain::clock::{Clock, Now, Stopwatch};
 use crate::domain::net::PeerAddr;
@@ -80,6 +82,8 @@ pub struct Client {
     pub(super) wire: Wire,
     /// Runs while an upstream has its turn.
     pub(super) exchange: Rc<Deadline>,
+    /// What the connection becomes when the answer at hand, a 101, is out.
+    pub(super) tunnel: RefCell<Option<Box<Tunnel>>>,
 }
 
 /// What carries the request, below.
@@ -152,7 +156,7 @@ impl<D: Decide> Engine<D> {
             .catch_unwind()
             .await;
         let (mut response, record) = handled.unwrap_or_else(|_| self.answer_to_panic(&client));
-        if self.drain.stage() >= Stage::Closing {
+        if self.drain.stage() >= Stage::Closing && response.status() != StatusCode::SWITCHING_PROTOCOLS {
             close_after(&mut response);
         }
         let observed = self.observer.follow(started, record);
@@ -222,7 +226,9 @@ impl<D: Decide> Engine<D> {
             Ok(response) => (response, record(RequestOutcome::Forwarded, None)),
             Err(Failure { reason, unread }) => {
                 let outcome = match reason {
-                    Reason::BodyTooLarge | Reason::MalformedRequest => RequestOutcome::Refused,
+                    Reason::BodyTooLarge | Reason::MalformedRequest | Reason::AmbiguousFraming => {
+                        RequestOutcome::Refused
+                    }
                     _ => RequestOutcome::Failed,
                 };
                 let unread = unread.map(|incoming| Unread { incoming, expects });
@@ -276,6 +282,7 @@ impl Client {
             covers: arrival.covers,
             wire,
             exchange: Rc::new(exchange),
+            tunnel: RefCell::new(None),
         }
     }
 

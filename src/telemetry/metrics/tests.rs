@@ -1,5 +1,6 @@
 //! What the metrics promise: names, help, and counts that arrive in the text.
 
+use super::super::declaration::PREFIX;
 use super::*;
 use crate::telemetry::Held;
 use crate::telemetry::labels::{

@@ -38,7 +38,11 @@ pub struct Client(BufReader<TcpStream>);
 
 impl Client {
     pub fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect_timeout(&address, PATIENCE).expect("connects");
+        Self::on(TcpStream::connect_timeout(&address, PATIENCE).expect("connects"))
+    }
+
+    /// The same on a stream that is there already: the other end of somebody's connection, say.
+    pub fn on(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         stream.set_write_timeout(Some(PATIENCE)).expect("a timeout");
         stream.set_nodelay(true).expect("no delay");
@@ -140,6 +144,31 @@ impl Client {
             return Err(std::io::ErrorKind::UnexpectedEof.into());
         }
         Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+    }
+
+    /// A head as it came, up to and without its empty line.
+    pub fn head(&mut self) -> String {
+        let mut head = String::new();
+        loop {
+            let line = self.line().expect("a line of a head");
+            if line.is_empty() {
+                return head;
+            }
+            head.push_str(&line);
+            head.push_str("\r\n");
+        }
+    }
+
+    /// So many bytes, whatever they are.
+    pub fn take(&mut self, count: usize) -> Vec<u8> {
+        let mut bytes = vec![0; count];
+        self.0.read_exact(&mut bytes).expect("so many bytes");
+        bytes
+    }
+
+    /// The stream below. What was read ahead of it is lost.
+    pub fn stream(&self) -> &TcpStream {
+        self.0.get_ref()
     }
 
     /// Everything that still comes until the peer closes. A reset counts as closing.

@@ -22,7 +22,7 @@ pub use addresses::{
     TrustedNetwork, UpstreamUrl,
 };
 pub use names::{
-    FileMode, HeaderText, HostText, MethodText, Name, PathText, PrefixText, RoleText, ScopeText,
+    FileMode, HeaderText, HostText, MethodText, Name, PathText, PrefixText, ProtocolText, RoleText, ScopeText,
 };
 
 /// A value that is written as one word.
@@ -100,6 +100,7 @@ text_values!(
     PinText,
     FetchUrl,
     Name,
+    ProtocolText,
     ScopeText,
     RoleText,
     MethodText,

@@ -113,6 +113,40 @@ impl TextValue for MethodText {
     }
 }
 
+/// A protocol that a connection may switch to (RFC 9110 section 7.8).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProtocolText(pub http::HeaderValue);
+
+impl TextValue for ProtocolText {
+    const FORMAT: &'static str = "protocol";
+    const EXPECTED: &'static str = "a protocol such as websocket";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let text = text.to_ascii_lowercase();
+        let (name, version) = text.split_once('/').unwrap_or((&text, "0"));
+        let is_token = |part: &str| !part.is_empty() && part.bytes().all(is_token);
+        if text.len() > 64 || !is_token(name) || !is_token(version) {
+            return Err("use 1 to 64 letters and digits, and a version after / where it has one".to_owned());
+        }
+        match name {
+            "h2c" | "http" => Err("remove it: HTTP/2 is spoken without a switch of protocols".to_owned()),
+            "tls" => Err("remove it: a listener speaks TLS from the start".to_owned()),
+            _ => http::HeaderValue::from_str(&text)
+                .map(Self)
+                .map_err(|error| error.to_string()),
+        }
+    }
+
+    fn text(&self) -> String {
+        self.0.to_str().unwrap_or_default().to_owned()
+    }
+}
+
+/// The letters of a token (RFC 9110 section 5.6.2).
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
 /// The name of a header that the upstream gets, or `off`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeaderText(pub Option<http::HeaderName>);

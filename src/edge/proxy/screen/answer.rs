@@ -33,6 +33,7 @@ pub struct Asked(AtomicU8);
 const NOTHING: u8 = 0;
 const SOMETHING: u8 = 1;
 const HEAD_ONLY: u8 = 2;
+const SWITCH: u8 = 3;
 
 impl Asked {
     /// A request of this method is about to be sent.
@@ -43,6 +44,11 @@ impl Asked {
             SOMETHING
         };
         self.0.store(asked, Ordering::Relaxed);
+    }
+
+    /// A request that asks for another protocol is about to be sent.
+    pub fn expect_switch(&self) {
+        self.0.store(SWITCH, Ordering::Relaxed);
     }
 }
 
@@ -96,6 +102,11 @@ impl<S> AnswerScreen<S> {
             head: Head::default(),
             line: Vec::new(),
         }
+    }
+
+    /// The stream below, when it is no connection of HTTP any more.
+    pub fn into_inner(self) -> S {
+        self.inner
     }
 
     /// Scans new bytes and says how many of them may be read; fewer than all only when the state is `Broken`.
@@ -172,7 +183,10 @@ impl<S> AnswerScreen<S> {
         let head = std::mem::take(&mut self.head);
         let code = head.status.map_or(0, |status| status.code);
         if code == 101 {
-            return Ok(State::Rest);
+            return match self.asked.0.load(Ordering::Relaxed) {
+                SWITCH => Ok(State::Rest),
+                _ => Err("a switch of protocols that nobody asked for"),
+            };
         }
         if (100..200).contains(&code) {
             if head.length.is_some() || head.chunked {

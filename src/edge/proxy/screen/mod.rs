@@ -56,6 +56,10 @@ pub struct Line {
     busy: AtomicBool,
     /// A head is incomplete: its clock must not be touched.
     in_head: AtomicBool,
+    /// Heads that were let through and whose requests have not begun to be answered.
+    ahead: AtomicUsize,
+    /// The connection leaves HTTP: nothing more is read through the screen.
+    switched: AtomicBool,
     clock: Deadline,
     keep_alive_timeout: Duration,
 }
@@ -67,10 +71,23 @@ impl Line {
         Reason::ALL.get(index).copied()
     }
 
-    /// Marks the connection busy until the guard is dropped.
+    /// Marks the connection busy with its next request until the guard is dropped.
     pub fn busy(self: &Arc<Self>) -> Busy {
         self.busy.store(true, Ordering::Relaxed);
+        let ahead = self.ahead.load(Ordering::Relaxed);
+        self.ahead.store(ahead.saturating_sub(1), Ordering::Relaxed);
         Busy(self.clone())
+    }
+
+    /// Takes the connection out of HTTP, behind the request that is being answered: nothing more is read
+    /// through the screen. False, and nothing done, when the client has sent anything behind that request:
+    /// it did not wait to be told (S17b).
+    pub fn switch(&self) -> bool {
+        let is_quiet = self.ahead.load(Ordering::Relaxed) == 0
+            && self.refused.load(Ordering::Relaxed) == 0
+            && !self.in_head.load(Ordering::Relaxed);
+        self.switched.store(is_quiet, Ordering::Relaxed);
+        is_quiet
     }
 
     fn idle_clock(&self) {
@@ -138,6 +155,8 @@ impl<S> Screen<S> {
             refused: AtomicUsize::new(0),
             busy: AtomicBool::new(false),
             in_head: AtomicBool::new(false),
+            ahead: AtomicUsize::new(0),
+            switched: AtomicBool::new(false),
             clock: deadlines.register(),
             keep_alive_timeout: settings.keep_alive_timeout,
         };
@@ -203,6 +222,8 @@ impl<S> Screen<S> {
                     head::Progress::Complete(len, framing) => {
                         at = at.saturating_add(len);
                         self.head = HeadScan::default();
+                        let ahead = self.line.ahead.load(Ordering::Relaxed);
+                        self.line.ahead.store(ahead.saturating_add(1), Ordering::Relaxed);
                         self.state = match framing {
                             Framing::Length(0) => State::Head,
                             Framing::Length(left) => State::Length(left),
@@ -384,6 +405,10 @@ impl<S: AsyncRead + Unpin> Screen<S> {
 impl<S: AsyncRead + Unpin> AsyncRead for Screen<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if this.line.switched.load(Ordering::Relaxed) {
+            // What comes now is the tunnel's. hyper is done as soon as its answer is out.
+            return Poll::Pending;
+        }
         loop {
             if this.read < this.approved {
                 this.hand_out(buf);

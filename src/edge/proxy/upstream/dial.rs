@@ -44,9 +44,17 @@ pub enum HttpVersion {
     Two,
 }
 
-/// Opens a stream to this endpoint of the upstream.
+/// Opens a stream to this endpoint of the upstream, in whichever version its settings ask for.
 pub async fn dial(directory: &Directory, endpoint: &Endpoint) -> Result<Dialed, DialError> {
-    let protocol = directory.settings().protocol;
+    open(directory, endpoint, directory.settings().protocol).await
+}
+
+/// Opens a stream on which HTTP/1.1 is spoken, even where either version could be.
+pub async fn dial_http1(directory: &Directory, endpoint: &Endpoint) -> Result<Dialed, DialError> {
+    open(directory, endpoint, Protocol::Http1).await
+}
+
+async fn open(directory: &Directory, endpoint: &Endpoint, protocol: Protocol) -> Result<Dialed, DialError> {
     let in_the_open = |stream| Dialed {
         stream,
         version: match protocol {
@@ -73,7 +81,10 @@ pub async fn dial(directory: &Directory, endpoint: &Endpoint) -> Result<Dialed, 
     let name = tls
         .name_of(&target.address)
         .map_err(|error| DialError::Tls(io::Error::other(error)))?;
-    let connector = TlsConnector::from(tls.config.clone());
+    let connector = TlsConnector::from(match (protocol, directory.settings().protocol) {
+        (Protocol::Http1, Protocol::Auto | Protocol::Http2) => tls.http1_only(),
+        _ => tls.config.clone(),
+    });
     let stream = connector.connect(name, tcp).await.map_err(DialError::Tls)?;
     let session = stream.get_ref().1;
     let version = match (protocol, session.alpn_protocol()) {

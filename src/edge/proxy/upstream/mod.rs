@@ -17,7 +17,7 @@ mod stream;
 pub mod tls;
 
 pub use address::{InvalidAddress, Place, Security, UpstreamAddress};
-pub use dial::{DialError, Dialed, HttpVersion, dial};
+pub use dial::{DialError, Dialed, HttpVersion, dial, dial_http1};
 pub use directory::{Directory, Endpoints};
 pub use endpoint::{Change, Door, Endpoint};
 pub use health::keep_checked;

@@ -36,6 +36,8 @@ pub struct UpstreamSettings {
     pub max_idle_per_thread: usize,
     /// Longest time a connection is kept idle, and the body of an answer may stand still.
     pub idle_timeout: Duration,
+    /// Longest time a tunnel, opened by a switch of protocols, may stand still in both directions.
+    pub tunnel_idle_timeout: Duration,
     /// How often names are looked up again.
     pub dns_refresh: Duration,
 }
@@ -106,6 +108,7 @@ impl UpstreamSettings {
             total_timeout: None,
             max_idle_per_thread: 64,
             idle_timeout: Duration::from_secs(60),
+            tunnel_idle_timeout: Duration::from_secs(60 * 60),
             dns_refresh: Duration::from_secs(5),
         }
     }

@@ -126,6 +126,13 @@ impl ClientTls {
         })
     }
 
+    /// The same, but offering HTTP/1.1 alone. Sessions are shared.
+    pub fn http1_only(&self) -> Arc<ClientConfig> {
+        let mut config = ClientConfig::clone(&self.config);
+        config.alpn_protocols = vec![super::directory::HTTP1.to_vec()];
+        Arc::new(config)
+    }
+
     /// The name that the certificate of this target must be for.
     pub fn name_of(&self, address: &UpstreamAddress) -> Result<ServerName<'static>, TlsSetupError> {
         if let Some(name) = &self.name {
