@@ -112,6 +112,7 @@ impl Instance {
             leeway: DEFAULT_LEEWAY,
             waived: Waived::default(),
             profile: Profile::Own,
+            subject_prefix: "".into(),
         };
         let access_token = AccessTokenIssuer::new(&own);
         let jwt = JwtVerifier::start(&JwtSettings { issuers: vec![own] }, &clock, &tasks, &metrics)

@@ -18,7 +18,7 @@ use crate::authn::{Authn, Verifier};
 use crate::cluster::{FeedState, Follower};
 use crate::config::Settings;
 use crate::crypto::{CacheDigester, random};
-use crate::domain::clock::Clock;
+use crate::domain::clock::{Clock, JumpDetector};
 use crate::gate::assertion::AssertionSigner;
 use crate::gate::routes::RouteTable;
 use crate::gate::upstream_headers::{RequestIds, UpstreamHeaders};
@@ -196,12 +196,13 @@ impl Rooms {
     fn follow(&self, follower: Follower, every: Duration, tasks: &Tasks) {
         tasks.spawn("revocation-feed", follower.run(every, tasks.shutdown().clone()));
         let (accounts, authn) = (Arc::clone(&self.accounts), Arc::clone(&self.authn));
-        let jwt = Arc::clone(&self.jwt);
+        let (jwt, metrics) = (Arc::clone(&self.jwt), Arc::clone(&self.metrics));
         let (store, clock, shutdown) = (
             Arc::clone(&self.store),
             self.clock.clone(),
             tasks.shutdown().clone(),
         );
+        let mut jumps = JumpDetector::new(clock.now());
         tasks.spawn("housekeeping", async move {
             let mut keys = tokio::time::interval(every);
             let mut pruning = tokio::time::interval(PRUNE_EVERY);
@@ -213,6 +214,10 @@ impl Rooms {
                 tokio::select! {
                     () = shutdown.cancelled() => return,
                     _ = keys.tick() => {
+                        if let Some(by_ms) = jumps.look(clock.now()) {
+                            metrics.clock_jumps.inc();
+                            tracing::warn!(by_ms, "the wall clock was set; credentials' own times follow it");
+                        }
                         let changes = jwt.key_changes();
                         if std::mem::replace(&mut key_changes, changes) != changes {
                             authn.revocations().void_all();
@@ -238,6 +243,7 @@ impl Rooms {
 mod tests {
     use super::*;
     use crate::accounts::Actor;
+    use crate::domain::clock::{ManualClock, UnixMillis};
     use crate::config::{Environment, load_text};
     use crate::domain::ids::PrincipalId;
 
@@ -270,5 +276,35 @@ mod tests {
         let after = build().await;
         assert_eq!(after.authn.revocations().len(), 1);
         after.store.close().await;
+    }
+
+    #[tokio::test]
+    async fn a_wall_clock_that_is_set_is_counted() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let text = format!(
+            "version: 1\ndata_dir: {}\nrevocation: {{ poll_interval: 50ms }}\nupstreams: {{ api: {{ url: 'http://127.0.0.1:9000' }} }}\n\
+             routes: [{{ path: /, upstream: api }}]\n",
+            folder.path().join("data").display()
+        );
+        let loaded = load_text("doorward.yaml", &text, &Environment::default());
+        let settings = loaded.expect("good settings").settings;
+        let tasks = Tasks::on(tokio::runtime::Handle::current());
+        let hand = ManualClock::at(Clock::System.now().wall);
+        let metrics = Arc::new(Metrics::new().expect("metrics"));
+        let clock = Clock::Manual(hand.clone());
+        let rooms = Rooms::build(&settings, OpenAs::Server, &tasks, Arc::clone(&metrics), clock)
+            .await
+            .expect("built");
+        hand.set_wall(UnixMillis(hand.now().wall.0 - 3_600_000));
+        let counted = async {
+            while metrics.clock_jumps.get() == 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), counted)
+            .await
+            .expect("counted");
+        tasks.stop(Duration::from_secs(5)).await;
+        rooms.store.close().await;
     }
 }

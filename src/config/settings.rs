@@ -164,6 +164,8 @@ pub struct IssuerSettings {
     pub waived: Waived,
     /// How claims are read.
     pub profile: Profile,
+    /// Stands before each subject in the principal's id.
+    pub subject_prefix: Arc<str>,
 }
 
 /// Where an issuer's keys come from.
@@ -195,6 +197,7 @@ impl IssuerSettings {
             leeway: self.leeway,
             waived: self.waived,
             profile: self.profile.clone(),
+            subject_prefix: Arc::clone(&self.subject_prefix),
         }
     }
 }

@@ -69,6 +69,29 @@ pub struct Now {
     pub mono: MonoMillis,
 }
 
+/// Notices that the wall clock was set: between two looks it went on by something else than the monotonic
+/// one. A machine that slept looks alike, as the monotonic clock stands still meanwhile.
+#[derive(Debug, Clone, Copy)]
+pub struct JumpDetector(Now);
+
+impl JumpDetector {
+    /// The least difference that is told: far above the clocks' resolution and what time services slew.
+    pub const LEAST: Duration = Duration::from_secs(2);
+
+    /// Begins at this time.
+    pub fn new(now: Now) -> Self {
+        Self(now)
+    }
+
+    /// By how many milliseconds the wall clock jumped since the last look (back: negative), if it did.
+    pub fn look(&mut self, now: Now) -> Option<i64> {
+        let before = std::mem::replace(&mut self.0, now);
+        let went_on = i64::try_from(now.mono.since(before.mono)).unwrap_or(i64::MAX);
+        let jump = now.wall.0.saturating_sub(before.wall.0).saturating_sub(went_on);
+        (u128::from(jump.unsigned_abs()) >= Self::LEAST.as_millis()).then_some(jump)
+    }
+}
+
 /// Where `Now` comes from: the system, or a hand in a test.
 #[derive(Debug, Clone, Default)]
 pub enum Clock {
@@ -190,5 +213,24 @@ mod tests {
         clock.advance(Duration::from_secs(2));
         assert_eq!(clock.now().mono.since(before.mono), 2000);
         assert_eq!(clock.now().wall, UnixMillis(2000));
+    }
+
+    #[test]
+    fn a_wall_clock_that_is_set_is_noticed_once_and_one_that_goes_on_is_not() {
+        let clock = ManualClock::at(UnixMillis(10_000_000));
+        let mut detector = JumpDetector::new(clock.now());
+        clock.advance(Duration::from_secs(3600));
+        assert_eq!(detector.look(clock.now()), None, "both went on");
+        for (by, jump) in [
+            (3_600_000, Some(3_600_000)),
+            (-3_600_000, Some(-3_600_000)),
+            (2000, Some(2000)),
+            (1999, None),
+            (-1999, None),
+        ] {
+            clock.set_wall(UnixMillis(clock.now().wall.0 + by));
+            assert_eq!(detector.look(clock.now()), jump, "{by}");
+            assert_eq!(detector.look(clock.now()), None, "told once");
+        }
     }
 }

@@ -95,6 +95,8 @@ pub struct Metrics {
     pub config_last_reload_successful: IntGauge,
     /// When a configuration was last taken into force, in seconds since the epoch.
     pub config_last_reload_success_timestamp_seconds: Gauge,
+    /// Times the wall clock was found set forward or back.
+    pub clock_jumps: IntCounter,
     /// Panics caught.
     pub panics: IntCounter,
 }
@@ -294,6 +296,7 @@ impl Metrics {
                 "config_last_reload_success_timestamp_seconds",
                 "When a configuration was last taken into force.",
             )?,
+            clock_jumps: d.counter("clock_jumps_total", "Times the wall clock was set by 2 s or more.")?,
             panics: d.counter("panics_total", "Panics caught: each is a bug.")?,
             registry: d.registry,
             descriptions: d.descriptions,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::values::{FetchUrl, Name, PrefixText, Secret, Span, TextValue};
+use super::values::{FetchUrl, Name, PrefixText, Secret, Span, SubjectPrefix, TextValue};
 
 /// Settings of the credential kinds.
 #[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
@@ -170,6 +170,9 @@ pub struct Issuer {
     pub profile: Profile,
     /// What its subjects are.
     pub principal: SubjectKind,
+    /// Stands before each subject in the principal's id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject_prefix: Option<SubjectPrefix>,
     /// Which claims say what, with the standard profile.
     pub claims: Claims,
     /// How often the JWK Set is fetched.
@@ -200,6 +203,7 @@ impl Default for Issuer {
             waive: Vec::new(),
             profile: Profile::default(),
             principal: SubjectKind::default(),
+            subject_prefix: None,
             claims: Claims::default(),
             refresh: Span::from_secs(600),
             max_age: Span::from_secs(86_400),

@@ -64,13 +64,7 @@ pub(super) fn resolve(raw: &Credentials, notes: &mut Notes<'_>) -> CredentialSet
             ),
         },
         jwt_issuers: {
-            if raw.jwt.issuers.len() > 1 {
-                notes.warn(
-                    "credentials.jwt.issuers",
-                    "subjects of several issuers are told to upstreams alike: make sure that no two of them give one \
-                     subject to different parties",
-                );
-            }
+            warn_of_shared_subjects(&raw.jwt.issuers, notes);
             issuers(&raw.jwt.issuers, notes)
         },
         basic: basic::Settings {
@@ -160,6 +154,24 @@ fn device_key(raw: &raw::SealedDeviceToken, notes: &mut Notes<'_>) -> Option<Key
     }
 }
 
+/// Two issuers may give one subject to different parties; upstreams could not tell them apart.
+fn warn_of_shared_subjects(issuers: &[Issuer], notes: &mut Notes<'_>) {
+    for (i, issuer) in issuers.iter().enumerate() {
+        let mut earlier = issuers.iter().take(i);
+        let Some(other) = earlier.find(|o| o.subject_prefix == issuer.subject_prefix) else {
+            continue;
+        };
+        let name = |issuer: &Issuer| issuer.name.as_ref().map_or("another", |n| &n.0).to_owned();
+        let text = format!(
+            "subjects of {} and {} are told to upstreams alike: give one of them a subject_prefix, unless no subject \
+             means different parties at the two",
+            name(other),
+            name(issuer)
+        );
+        notes.warn(&format!("credentials.jwt.issuers[{i}].subject_prefix"), text);
+    }
+}
+
 fn issuers(raw: &[Issuer], notes: &mut Notes<'_>) -> Vec<IssuerSettings> {
     let mut names: HashMap<&str, usize> = HashMap::new();
     let mut out = Vec::new();
@@ -206,6 +218,7 @@ fn issuers(raw: &[Issuer], notes: &mut Notes<'_>) -> Vec<IssuerSettings> {
                 audience: waiver(Claim::Aud),
                 subject: waiver(Claim::Sub),
             },
+            subject_prefix: Arc::from(issuer.subject_prefix.as_ref().map_or("", |p| p.0.as_str())),
         };
         if notes.report.count() == before {
             judge_keys(&key, &resolved, notes);
@@ -297,7 +310,7 @@ fn judge_claims(key: &str, issuer: &Issuer, notes: &mut Notes<'_>) {
         );
     }
     let unused: &[&'static str] = match (issuer.keys, issuer.profile) {
-        (Some(_), _) => &["profile", "claims", "principal", "waive"],
+        (Some(_), _) => &["profile", "claims", "principal", "subject_prefix", "waive"],
         (None, Profile::Thingsboard) => &["claims", "principal"],
         (None, Profile::Standard) => &[],
     };

@@ -337,3 +337,11 @@ fn an_upstream_is_in_one_place_or_in_several_and_its_check_fits_together() {
         assert!(problems.contains(expected), "{upstream}: {problems}");
     }
 }
+
+#[test]
+fn a_subject_prefix_must_fit_a_header_and_act() {
+    insta::assert_snapshot!(bad(&format!(
+        "{}credentials:\n  jwt:\n    issuers:\n      - {{ name: a, issuer: a, audience: [x], jwks_url: 'https://a/jwks', subject_prefix: 'a b' }}\n      - {{ name: own, issuer: o, audience: [x], keys: own, subject_prefix: 'o:' }}\n",
+        route("path: /, upstream: api")
+    )));
+}

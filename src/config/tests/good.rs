@@ -319,3 +319,25 @@ fn a_guarded_prefix_does_not_cover_its_bare_form_and_that_is_said() {
         assert_eq!(found, warned, "{second}: {warnings:?}");
     }
 }
+
+#[test]
+fn subjects_of_two_issuers_that_may_be_mixed_up_are_warned_about() {
+    for (second, warned) in [
+        ("name: b, issuer: b, audience: [x], jwks_url: 'https://b/jwks'", true),
+        (
+            "name: b, issuer: b, audience: [x], jwks_url: 'https://b/jwks', subject_prefix: 'b:'",
+            false,
+        ),
+    ] {
+        let text = format!(
+            "{}credentials:\n  jwt:\n    issuers:\n      - {{ name: a, issuer: a, audience: [x], jwks_url: 'https://a/jwks' }}\n      - {{ {second} }}\n",
+            route("path: /, upstream: api")
+        );
+        let settings = good(&text).settings;
+        let found = settings
+            .warnings
+            .iter()
+            .any(|w| w.key == "credentials.jwt.issuers[1].subject_prefix" && w.text.contains("of a and b"));
+        assert_eq!(found, warned, "{second}: {:?}", settings.warnings);
+    }
+}

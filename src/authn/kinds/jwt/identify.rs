@@ -47,10 +47,11 @@ pub(super) fn identify(issuer: &Issuer, token: &Compact<'_>, claims: &Claims) ->
     if issuer.profile == Profile::ThingsBoard && claims.get("enabled") == Some(&Value::Bool(false)) {
         return Err(Reason::PrincipalDisabled);
     }
+    let prefix = &*issuer.subject_prefix;
     let party = match &issuer.profile {
         Profile::Own => own(claims),
-        Profile::ThingsBoard => thingsboard(claims),
-        Profile::Mapped(mapping) => mapped(mapping, claims),
+        Profile::ThingsBoard => thingsboard(prefix, claims),
+        Profile::Mapped(mapping) => mapped(prefix, mapping, claims),
     }
     .map_err(|Unreadable| Reason::CredentialMalformed)?;
     let credential =
@@ -128,7 +129,7 @@ fn own(claims: &Claims) -> Read<Party> {
     })
 }
 
-fn thingsboard(claims: &Claims) -> Read<Party> {
+fn thingsboard(prefix: &str, claims: &Claims) -> Read<Party> {
     let public = match claims.get("isPublic") {
         Some(Value::Bool(public)) => *public,
         _ => return Err(Unreadable),
@@ -136,7 +137,7 @@ fn thingsboard(claims: &Claims) -> Read<Party> {
     // A user is named by the lasting `userId` (`sub` is a mail address that can change); a public
     // customer has none and is named by `sub`, its public id.
     let user = claims.text("userId").filter(|id| *id != NULL_UUID && !public);
-    let principal = PrincipalId::parse(user.or(claims.text("sub")).ok_or(Unreadable)?)?;
+    let principal = principal(prefix, user.or(claims.text("sub")).ok_or(Unreadable)?)?;
     let authority = claims
         .get("scopes")
         .and_then(Value::as_array)
@@ -161,7 +162,7 @@ fn thingsboard(claims: &Claims) -> Read<Party> {
     })
 }
 
-fn mapped(mapping: &ClaimMapping, claims: &Claims) -> Read<Party> {
+fn mapped(prefix: &str, mapping: &ClaimMapping, claims: &Claims) -> Read<Party> {
     let find = |path: &ClaimPath| at(claims, path);
     let subject = find(&mapping.subject).and_then(Value::as_str).ok_or(Unreadable)?;
     let scopes = match mapping.scopes.iter().find_map(find) {
@@ -169,7 +170,7 @@ fn mapped(mapping: &ClaimMapping, claims: &Claims) -> Read<Party> {
         None => unscoped(mapping.unscoped),
     };
     Ok(Party {
-        principal: PrincipalId::parse(subject)?,
+        principal: principal(prefix, subject)?,
         kind: mapping.principal_kind,
         tenant: id(mapping.tenant.as_ref().and_then(find), TenantId::parse)?,
         customer: id(mapping.customer.as_ref().and_then(find), CustomerId::parse)?,
@@ -178,6 +179,15 @@ fn mapped(mapping: &ClaimMapping, claims: &Claims) -> Read<Party> {
         permission: Permission::Full,
         category: None,
     })
+}
+
+/// The principal's id of an issuer's subject. An empty subject names nobody, whatever the prefix.
+fn principal(prefix: &str, subject: &str) -> Read<PrincipalId> {
+    let subject = PrincipalId::parse(subject)?;
+    match prefix {
+        "" => Ok(subject),
+        _ => Ok(PrincipalId::parse(&format!("{prefix}{subject}"))?),
+    }
 }
 
 fn at<'c>(claims: &'c Claims, path: &ClaimPath) -> Option<&'c Value> {

@@ -44,6 +44,9 @@ pub struct Issuer {
     pub waived: Waived,
     /// How its claims become an identity.
     pub profile: Profile,
+    /// Stands before each of its subjects in the principal's id, so that no other issuer's subject is taken
+    /// for one of its own. Visible ASCII; empty: subjects stay as they are.
+    pub subject_prefix: Arc<str>,
 }
 
 /// Claims that an issuer's tokens need not have, and that are not checked.

@@ -23,6 +23,7 @@ pub use addresses::{
 };
 pub use names::{
     FileMode, HeaderText, HostText, MethodText, Name, PathText, PrefixText, ProtocolText, RoleText, ScopeText,
+    SubjectPrefix,
 };
 
 /// A value that is written as one word.
@@ -101,6 +102,7 @@ text_values!(
     FetchUrl,
     Name,
     ProtocolText,
+    SubjectPrefix,
     ScopeText,
     RoleText,
     MethodText,

@@ -50,6 +50,26 @@ impl TextValue for Name {
     }
 }
 
+/// What stands before the subjects of an issuer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubjectPrefix(pub String);
+
+impl TextValue for SubjectPrefix {
+    const FORMAT: &'static str = "subject-prefix";
+    const EXPECTED: &'static str = "1 to 64 visible ASCII characters such as \"corp:\"";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        match text.len() {
+            1..=64 if text.bytes().all(|b| b.is_ascii_graphic()) => Ok(Self(text.to_owned())),
+            _ => Err("choose another prefix; it stands in a header's value".to_owned()),
+        }
+    }
+
+    fn text(&self) -> String {
+        self.0.clone()
+    }
+}
+
 /// A scope that a route requires.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScopeText(pub Scope);

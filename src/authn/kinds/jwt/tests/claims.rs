@@ -216,6 +216,39 @@ async fn an_issuer_that_waives_iss_cannot_speak_for_another() {
 }
 
 #[tokio::test]
+async fn a_subject_prefix_keeps_the_same_subject_of_two_issuers_apart() {
+    let (a, b) = (Ed::new(), Ed::new());
+    let partner = Issuer {
+        name: Arc::from("partner"),
+        issuer: Some("https://partner.example.com".to_owned()),
+        subject_prefix: Arc::from("partner:"),
+        ..corp_of(&b)
+    };
+    let ours = Issuer {
+        subject_prefix: Arc::from("tb:"),
+        ..thingsboard()
+    };
+    let verifier = verifier(vec![corp_of(&a), partner, ours]);
+    let by_partner = set("iss", "https://partner.example.com");
+    let of = async |token: String| match check(&verifier, &token).await {
+        Ok(verified) => Ok(verified.identity.principal.to_string()),
+        Err(reason) => Err(reason),
+    };
+    assert_eq!(of(a.sign(&claims(|_| ()))).await.as_deref(), Ok("alice"));
+    assert_eq!(of(b.sign(&claims(&by_partner))).await.as_deref(), Ok("partner:alice"));
+    let user = "tb:784f394c-42b6-435a-983c-b7beff2784f9";
+    assert_eq!(of(tb(|_| ())).await.as_deref(), Ok(user));
+    let rows = [("", "nobody has an empty name"), (&"x".repeat(250), "255 bytes with the prefix")];
+    for (subject, why) in rows {
+        let token = b.sign(&claims(|c| {
+            by_partner(c);
+            set("sub", subject)(c);
+        }));
+        assert_eq!(of(token).await.err(), MALFORMED, "{why}");
+    }
+}
+
+#[tokio::test]
 async fn a_mapped_token_becomes_an_identity() {
     let key = Ed::new();
     let mut issuer = corp_of(&key);

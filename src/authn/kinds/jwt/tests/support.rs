@@ -102,6 +102,7 @@ pub fn corp(keys: KeySource) -> Issuer {
         leeway: DEFAULT_LEEWAY,
         waived: Waived::default(),
         profile: Profile::Mapped(ClaimMapping::default()),
+        subject_prefix: Arc::from(""),
     }
 }
 
@@ -119,6 +120,7 @@ pub fn thingsboard() -> Issuer {
             subject: Waiver::Required,
         },
         profile: Profile::ThingsBoard,
+        subject_prefix: Arc::from(""),
     }
 }
 
