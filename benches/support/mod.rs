@@ -67,6 +67,7 @@ pub struct Credentials {
 }
 
 /// A request's head, as hyper hands it over.
+#[derive(Clone)]
 pub struct Head {
     method: Method,
     uri: Uri,

@@ -218,3 +218,21 @@ async fn the_stop_writes_what_is_left() {
     tasks.stop(Duration::from_secs(30)).await;
     assert_eq!(store.total(), 1);
 }
+
+#[test]
+fn addresses_that_wait_to_be_written_are_bounded() {
+    let delta = |first: u8| UsageDelta {
+        credential: id("c1"),
+        count: 1,
+        first_used_at: UnixMillis(0),
+        last_used_at: UnixMillis(0),
+        addresses: (0..MAX_RECENT_ADDRESSES)
+            .map(|n| IpAddr::from([192, 0, 2, first + u8::try_from(n).expect("few")]))
+            .collect(),
+    };
+    let mut sum = delta(0);
+    for first in [100, 200] {
+        add(&mut sum, delta(first));
+    }
+    assert_eq!(sum.addresses, delta(200).addresses, "the latest, and no more");
+}

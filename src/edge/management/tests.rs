@@ -269,6 +269,18 @@ async fn bad_requests_are_told_what_was_found_and_expected() {
         ),
         (
             "/tokens",
+            json!({"kind": "api_token", "for": "ci", "networks": vec!["10.0.0.0/8"; 65]}),
+            400,
+            "networks: found 65",
+        ),
+        (
+            "/principals",
+            json!({"kind": "service", "external_id": "x", "roles": vec!["R"; 65]}),
+            400,
+            "roles: found 65",
+        ),
+        (
+            "/tokens",
             json!({"kind": "api_token", "for": "ci", "permission": "rw"}),
             400,
             "full, read or write",

@@ -7,6 +7,7 @@
 //! Context. Makes no decision, signs nothing (`gate::assertion` does).
 
 use std::fmt::Write as _;
+use std::net::IpAddr;
 
 use bytes::Bytes;
 use http::header::{CONNECTION, FORWARDED, HOST, VIA};
@@ -107,11 +108,11 @@ fn set_forwarded(headers: &mut HeaderMap, client: ClientIp, scheme: Scheme) {
     let mut text = String::with_capacity(128);
     // RFC 7239 section 6: an IPv6 address stands in brackets and quotes.
     let (before, after) = match client.ip() {
-        std::net::IpAddr::V4(_) => ("for=", ";proto="),
-        std::net::IpAddr::V6(_) => ("for=\"[", "]\";proto="),
+        IpAddr::V4(_) => ("for=", ";proto="),
+        IpAddr::V6(_) => ("for=\"[", "]\";proto="),
     };
-    // Writing to a String cannot fail.
-    let _ = write!(text, "{before}{client}");
+    text.push_str(before);
+    push_address(&mut text, client.ip());
     let address = before.len()..text.len();
     text.push_str(after);
     text.push_str(scheme.as_str());
@@ -133,6 +134,25 @@ fn set_forwarded(headers: &mut HeaderMap, client: ClientIp, scheme: Scheme) {
     headers.insert(VIA, VIA_PSEUDONYM);
     if let Some(host) = host {
         headers.insert(X_FORWARDED_HOST, host);
+    }
+}
+
+/// Writes an address as its `Display` does: that one takes ten times as many instructions for IPv4.
+fn push_address(text: &mut String, address: IpAddr) {
+    let IpAddr::V4(address) = address else {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{address}");
+        return;
+    };
+    for (i, octet) in address.octets().into_iter().enumerate() {
+        if i > 0 {
+            text.push('.');
+        }
+        for (least, unit) in [(100, 100), (10, 10), (0, 1)] {
+            if octet >= least {
+                text.push(char::from(b'0' + octet / unit % 10));
+            }
+        }
     }
 }
 
