@@ -255,6 +255,7 @@ mod tests {
     use super::*;
     use crate::runtime::drain::Drain;
     use crate::runtime::readiness::Readiness;
+    use futures::FutureExt;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpStream;
 
@@ -345,6 +346,41 @@ mod tests {
         drop(clients);
         drain.empty(Duration::from_secs(10)).await;
         assert_eq!(drain.connections(), 0);
+        tokio::task::spawn_blocking(|| workers.stop())
+            .await
+            .expect("stopped");
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_takes_nothing_lets_only_so_many_wait_for_it() {
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let held = std::sync::Mutex::new(held);
+        let make = move |_: &Deadlines| {
+            let _ = held.lock().expect("one thread").recv();
+            Names
+        };
+        let workers = Workers::start(NonZeroUsize::MIN, make).expect("a thread");
+        let drain = Drain::new(Readiness::new());
+        let mut clients = Vec::new();
+        let mut hand = || {
+            let (client, socket) = std::os::unix::net::UnixStream::pair().expect("a pair");
+            socket.set_nonblocking(true).expect("set");
+            clients.push(client);
+            let handed = Handed {
+                socket: Socket::Unix(socket),
+                peer: PeerAddr::same_machine(),
+                listener: Arc::new("public"),
+                guard: Box::new(drain.connection()),
+            };
+            workers.hand(handed).now_or_never()
+        };
+        for n in 0..QUEUE {
+            assert_eq!(hand(), Some(()), "socket {n} waits for the thread");
+        }
+        assert_eq!(hand(), None, "one more waits with the acceptor");
+        drop(release);
+        drop(clients);
+        drain.empty(Duration::from_secs(10)).await;
         tokio::task::spawn_blocking(|| workers.stop())
             .await
             .expect("stopped");

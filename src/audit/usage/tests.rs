@@ -227,7 +227,7 @@ fn addresses_that_wait_to_be_written_are_bounded() {
         first_used_at: UnixMillis(0),
         last_used_at: UnixMillis(0),
         addresses: (0..MAX_RECENT_ADDRESSES)
-            .map(|n| IpAddr::from([192, 0, 2, first + u8::try_from(n).expect("few")]))
+            .map(|n| IpAddr::from([192, 0, 2, first + u8::try_from(n).expect("few")]).to_string())
             .collect(),
     };
     let mut sum = delta(0);
