@@ -30,9 +30,10 @@ compare: ## Compare with HAProxy and nginx: CPU per request, side by side
 	@scripts/setup.sh build bench
 	benches/compare/run.sh
 
-soak: ## 1 000 keep-alive clients for a minute: no error, no growth
+soak: ## 1 000 keep-alive clients for a minute, and 10 GiB each way through one connection: no error, no growth
 	@scripts/setup.sh build bench
 	benches/compare/keepalive.sh --idle 5000
+	DOORWARD_TEST_BODY_MIB=10240 cargo test --test it -- --nocapture bodies::long
 
 fuzz-framing: ## Compare readings of HTTP/1 by the screen, hyper, nginx and HAProxy (DOORWARD_FUZZ_CASES, DOORWARD_FUZZ_SEED)
 	@scripts/setup.sh build bench

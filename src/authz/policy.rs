@@ -52,6 +52,8 @@ pub struct RoutePolicy {
     pub max_body_bytes: Option<u64>,
     /// How long the upstream may take to begin its answer; `None`: the upstream's own setting.
     pub response_timeout: Option<Duration>,
+    /// How long the body of an answer may stand still; `None`: the upstream's own setting.
+    pub idle_timeout: Option<Duration>,
     /// Protocols that a client may ask to switch to (RFC 9110 section 7.8), in lower case.
     pub upgrades: Vec<HeaderValue>,
 }
@@ -211,6 +213,7 @@ pub mod testing {
             dialect: DialectChoice::Auto,
             max_body_bytes: None,
             response_timeout: None,
+            idle_timeout: None,
             upgrades: vec![HeaderValue::from_static("websocket")],
         }
     }

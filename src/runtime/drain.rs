@@ -1,7 +1,8 @@
 //! How the process stops serving: stages that connections and doors read cheaply.
 //!
 //! ```text
-//! Serving ──▶ Leaving ──▶ Closing ──▶ Ended
+//! Serving ──▶ Leaving ──▶ Closing ──▶ Ended ──▶ Over
+//!   │           │            │           │        └ no more time: tunnels are closed, the rest is dropped
 //!   │           │            │           └ idle connections are closed; running requests may finish
 //!   │           │            └ listeners closed; each answer says `Connection: close`
 //!   │           └ /readyz is 503; everything is served as before (load balancers look away)
@@ -31,6 +32,8 @@ pub enum Stage {
     Closing = 2,
     /// Idle connections are closed.
     Ended = 3,
+    /// The time is over: what has no end of its own is closed.
+    Over = 4,
 }
 
 /// The drain's state. Clones share it.
@@ -71,7 +74,8 @@ impl Drain {
             0 => Stage::Serving,
             1 => Stage::Leaving,
             2 => Stage::Closing,
-            _ => Stage::Ended,
+            3 => Stage::Ended,
+            _ => Stage::Over,
         }
     }
 

@@ -178,6 +178,8 @@ labels! {
         Upstream = "upstream",
         /// It stood still for too long.
         Idle = "idle",
+        /// The process stopped, and the time for that was over.
+        Drain = "drain",
         /// A connection broke.
         Broken = "broken",
     }

@@ -74,6 +74,10 @@ pub struct Route {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-least" = "1ms", "x-most" = "24h"))]
     pub response_timeout: Option<Span>,
+    /// How long the body of an answer may stand still. Default: the upstream's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-least" = "1ms", "x-most" = "24h"))]
+    pub idle_timeout: Option<Span>,
     /// Protocols that a client may ask to switch to. Default: `websocket`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16))]

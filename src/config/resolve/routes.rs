@@ -30,12 +30,13 @@ const OF_CREDENTIALS: [&str; 6] = [
     "assertion",
 ];
 /// Keys that only act where something is forwarded.
-const OF_FORWARDING: [&str; 6] = [
+const OF_FORWARDING: [&str; 7] = [
     "upstream",
     "forward_credential",
     "headers",
     "max_body",
     "response_timeout",
+    "idle_timeout",
     "upgrades",
 ];
 
@@ -133,6 +134,7 @@ fn policy(
         },
         max_body_bytes: route.max_body.map(|s| s.0),
         response_timeout: route.response_timeout.map(|s| s.0),
+        idle_timeout: route.idle_timeout.map(|s| s.0),
         upgrades: match &route.upgrades {
             None => vec![HeaderValue::from_static("websocket")],
             Some(written) => written.iter().map(|p| p.0.clone()).collect(),

@@ -2,7 +2,7 @@
 //!
 //! Bodies are always JSON with a non-empty `message`, the stable `reason` and the request's id: several
 //! SDKs break on anything else, and one takes an empty refusal for success (`docs/compatibility.md`).
-//! A body says no more than its reason does. One file per dialect; RFC 6750 section 3 for challenges,
+//! gRPC clients get theirs in a head (`grpc`). A body says no more than its reason does. One file per dialect; RFC 6750 section 3 for challenges,
 //! RFC 9110 section 10.2.3 for `Retry-After`. Called by every HTTP door; decides nothing.
 
 use std::fmt::Write as _;
@@ -17,6 +17,7 @@ use crate::domain::dialect::Dialect;
 use crate::gate::Refusal;
 use crate::gate::upstream_headers::X_REQUEST_ID;
 
+pub mod grpc;
 mod homechat;
 mod nest;
 mod problem;

@@ -16,6 +16,8 @@ use crate::runtime::drain::{Drain, Emptied, Stage};
 
 /// How long idle connections are left alone after closing began, within the drain's timeout.
 const SOFT: Duration = Duration::from_secs(2);
+/// How long what has no end of its own, such as tunnels, may take to close.
+const LAST: Duration = Duration::from_millis(500);
 /// How long the last flush may take.
 pub const FLUSH: Duration = Duration::from_secs(10);
 
@@ -58,7 +60,8 @@ pub(super) async fn leave(
         () = way => {}
         _ = order(signals, &too_late) => tracing::warn!("leaving: told twice, skipping the rest"),
     }
-    drain.advance(Stage::Ended);
+    drain.advance(Stage::Over);
+    drain.empty(LAST).await;
     if tokio::time::timeout(FLUSH, flush).await.is_err() {
         tracing::error!("leaving: the last flush did not end in time");
     }
@@ -127,7 +130,7 @@ mod tests {
         let ((), seen) = tokio::join!(left, seen);
         assert_eq!(seen, (Stage::Leaving, 1));
         assert!(flushed.get());
-        assert_eq!(drain.stage(), Stage::Ended);
+        assert_eq!(drain.stage(), Stage::Over);
     }
 
     #[tokio::test]
@@ -139,7 +142,7 @@ mod tests {
             heard.fetch_add(1, Ordering::Relaxed);
         };
         leave(&mut signals, &drain, times(LONG, LONG), &on_hangup, async {}).await;
-        assert_eq!(drain.stage(), Stage::Ended);
+        assert_eq!(drain.stage(), Stage::Over);
         assert_eq!(heard.into_inner(), 2, "each one, but none once it is leaving");
     }
 

@@ -1,29 +1,25 @@
 //! Bodies on their way through: streamed, never collected, without a box on the fast path.
 //!
 //! A request's body is counted against its route's bound while it streams, and tells the upstream's clock
-//! whose turn it is. An answer's body gives its upstream connection back to the pool when it ends, and
-//! closes it when it does not. Trailers end here, but where both ends speak HTTP/2: then they go on without
-//! the fields that may not stand in a head either.
+//! whose turn it is (`exchange`). An answer's body gives its upstream connection back to the pool when it ends,
+//! and closes it when it does not. What passes of trailers `trailers` says.
 
 use std::cell::Cell;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
-use http::HeaderMap;
-use http::header::{CONTENT_LENGTH, HOST};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use super::exchange::Exchange;
 use super::http2::Stream;
 use super::lease::Lease;
 use super::observe::Observed;
 use super::screen::Busy;
-use crate::gate::upstream_headers::{UpstreamHeaders, strip_hop_by_hop};
-use crate::runtime::deadlines::Deadline;
+use super::trailers::Trailers;
 use crate::telemetry::labels::UpstreamFailure;
 
 /// Why a body ended early.
@@ -35,6 +31,9 @@ pub enum BodyError {
     /// The client broke off or broke the framing.
     #[error("the client's body ended early")]
     Client(#[source] hyper::Error),
+    /// The client's body stood still for too long, after its answer.
+    #[error("the client's body stood still for too long")]
+    ClientIdle,
     /// The upstream broke off or broke the framing.
     #[error("the upstream's body ended early")]
     Upstream(#[source] hyper::Error),
@@ -44,39 +43,6 @@ pub enum BodyError {
     /// The whole exchange took too long.
     #[error("request and answer together took too long")]
     Total,
-}
-
-/// What becomes of trailers.
-#[derive(Debug, Clone)]
-pub enum Trailers {
-    /// They end here.
-    Dropped,
-    /// They go on, without what this would strip from a head.
-    Passed(Arc<UpstreamHeaders>),
-}
-
-impl Trailers {
-    /// What goes on of a request's.
-    fn of_request(&self, mut fields: HeaderMap) -> Option<Frame<Bytes>> {
-        let Self::Passed(writer) = self else {
-            return None;
-        };
-        strip_hop_by_hop(&mut fields);
-        writer.strip_trailers(&mut fields);
-        fields.remove(CONTENT_LENGTH);
-        fields.remove(HOST);
-        Some(Frame::trailers(fields))
-    }
-
-    /// What goes on of an answer's.
-    fn of_answer(&self, mut fields: HeaderMap) -> Option<Frame<Bytes>> {
-        let Self::Passed(_) = self else {
-            return None;
-        };
-        strip_hop_by_hop(&mut fields);
-        fields.remove(CONTENT_LENGTH);
-        Some(Frame::trailers(fields))
-    }
 }
 
 /// Whose fault it is that a request's body did not arrive whole.
@@ -94,9 +60,12 @@ pub struct RequestBody {
     incoming: Incoming,
     /// Bytes the route still allows.
     left: u64,
-    /// The upstream's clock: runs only while the upstream has all that the client has sent so far.
-    clock: Rc<Deadline>,
+    /// Says whose turn it is.
+    exchange: Rc<Exchange>,
+    /// How long the upstream may take to answer what it has.
     turn: Duration,
+    /// More was awaited from the client when its answer was out already.
+    waited: bool,
     /// The client's clock, where the screen has none.
     stream: Option<Rc<Stream>>,
     trailers: Trailers,
@@ -110,7 +79,7 @@ impl RequestBody {
     pub(super) fn new(
         incoming: Incoming,
         max_bytes: Option<u64>,
-        clock: Rc<Deadline>,
+        exchange: Rc<Exchange>,
         turn: Duration,
         stream: Option<Rc<Stream>>,
     ) -> Self {
@@ -118,8 +87,9 @@ impl RequestBody {
         Self {
             incoming,
             left: max_bytes.unwrap_or(u64::MAX),
-            clock,
+            exchange,
             turn,
+            waited: false,
             stream,
             trailers: Trailers::Dropped,
             fault: None,
@@ -133,14 +103,26 @@ impl RequestBody {
         Self { trailers, ..self }
     }
 
-    /// What becomes of its trailers.
-    pub fn trailers(&self) -> &Trailers {
-        &self.trailers
-    }
-
     /// Whose fault it will be, should it not arrive whole. Known while it is sent and after.
     pub(super) fn watch(&mut self) -> Rc<Cell<Option<Fault>>> {
         Rc::clone(self.fault.get_or_insert_default())
+    }
+
+    /// The client's turn. Over HTTP/1 it has a clock of its own, below hyper; over HTTP/2 its stream's, which
+    /// is gone once the answer is out.
+    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        self.exchange.request_waits();
+        let Some(stream) = &self.stream else {
+            return Poll::Pending;
+        };
+        if self.exchange.is_clients_turn() {
+            stream.clients_turn();
+        }
+        ready!(
+            self.exchange
+                .poll_leftover(cx, stream.idle_timeout(), &mut self.waited)
+        );
+        self.fail(BodyError::ClientIdle)
     }
 
     fn fail(&mut self, error: BodyError) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
@@ -169,17 +151,13 @@ impl HttpBody for RequestBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
         let Poll::Ready(frame) = Pin::new(&mut this.incoming).poll_frame(cx) else {
-            // The client's turn: over HTTP/1 it has a clock of its own below hyper.
-            this.clock.clear();
-            if let Some(stream) = &this.stream {
-                stream.clients_turn();
-            }
-            return Poll::Pending;
+            return this.wait(cx);
         };
-        if let Some(stream) = &this.stream {
+        this.waited = false;
+        if let Some(stream) = this.stream.as_ref().filter(|_| this.exchange.is_clients_turn()) {
             stream.our_turn();
         }
-        this.clock.set(this.turn);
+        this.exchange.request_moved(this.turn);
         let frame = match frame.transpose().map_err(BodyError::Client) {
             Ok(frame) => frame,
             Err(error) => return this.fail(error),
@@ -190,7 +168,7 @@ impl HttpBody for RequestBody {
             Some(Err(last)) => {
                 this.ended = true;
                 let trailers = last.into_trailers().ok();
-                let trailers = trailers.and_then(|fields| this.trailers.of_request(fields));
+                let trailers = trailers.and_then(|fields| this.trailers.pass(fields));
                 return Poll::Ready(trailers.map(Ok));
             }
             None => {
@@ -233,10 +211,8 @@ enum Source {
 struct Upstream {
     incoming: Incoming,
     lease: Option<Lease>,
-    clock: Rc<Deadline>,
-    idle_timeout: Duration,
+    exchange: Rc<Exchange>,
     trailers: Trailers,
-    waits: bool,
 }
 
 impl Body {
@@ -258,25 +234,23 @@ impl Body {
     }
 
     /// The upstream's, whose connection goes back to the pool at its end.
-    pub fn upstream(
+    pub(super) fn upstream(
         incoming: Incoming,
         lease: Lease,
-        clock: Rc<Deadline>,
-        idle_timeout: Duration,
+        exchange: Rc<Exchange>,
         trailers: Trailers,
     ) -> Self {
         if incoming.is_end_stream() {
             lease.give_back();
+            exchange.answered();
             return Self::empty();
         }
         Self {
             source: Source::Upstream(Upstream {
                 incoming,
                 lease: Some(lease),
-                clock,
-                idle_timeout,
+                exchange,
                 trailers,
-                waits: false,
             }),
             tail: None,
         }
@@ -291,26 +265,20 @@ impl Body {
 
 impl Upstream {
     fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        if self.clock.is_over() {
+        if self.exchange.is_over() {
             self.failed(UpstreamFailure::TotalTimeout);
             return Poll::Ready(Some(Err(BodyError::Total)));
         }
         let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) else {
-            if !self.waits {
-                self.waits = true;
-                self.clock.set(self.idle_timeout);
-            }
-            ready!(self.clock.poll_expired(cx));
-            let (failure, error) = match self.clock.is_over() {
+            ready!(self.exchange.poll_answer(cx));
+            let (failure, error) = match self.exchange.is_over() {
                 true => (UpstreamFailure::TotalTimeout, BodyError::Total),
                 false => (UpstreamFailure::IdleTimeout, BodyError::UpstreamIdle),
             };
             self.failed(failure);
             return Poll::Ready(Some(Err(error)));
         };
-        if std::mem::take(&mut self.waits) {
-            self.clock.clear();
-        }
+        self.exchange.answer_moved();
         match frame {
             Some(Ok(frame)) => match frame.into_data() {
                 Ok(data) => Poll::Ready(Some(Ok(Frame::data(data)))),
@@ -318,11 +286,7 @@ impl Upstream {
                 Err(last) => {
                     self.give_back();
                     let trailers = last.into_trailers().ok();
-                    Poll::Ready(
-                        trailers
-                            .and_then(|fields| self.trailers.of_answer(fields))
-                            .map(Ok),
-                    )
+                    Poll::Ready(trailers.and_then(|fields| self.trailers.pass(fields)).map(Ok))
                 }
             },
             Some(Err(error)) => {
@@ -356,9 +320,7 @@ impl Drop for Upstream {
         if self.incoming.is_end_stream() {
             self.give_back();
         }
-        if self.waits {
-            self.clock.clear();
-        }
+        self.exchange.answered();
     }
 }
 

@@ -133,7 +133,8 @@ impl<D: Decide> Engine<D> {
                 if let Some(tunnel) = client.tunnel.take() {
                     // The screen made sure that hyper has read nothing behind the request.
                     if parts.read_buf.is_empty() {
-                        Box::pin(tunnel.run(stream, &client.exchange)).await;
+                        let tunnel = tunnel.run(stream, client.exchange.end(), &self.drain);
+                        Box::pin(tunnel).await;
                     }
                     return None;
                 }

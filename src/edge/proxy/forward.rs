@@ -16,12 +16,13 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version, 
 use http_body::Body as _;
 use hyper::body::Incoming;
 
-use super::body::{Body, BodyError, Fault, RequestBody, Trailers};
+use super::body::{Body, BodyError, Fault, RequestBody};
 use super::decide::Decide;
 use super::endpoint_pool::Pool;
 use super::lease::Lease;
 use super::pool::{NoEndpoint, Upstream};
 use super::service::{Client, Engine};
+use super::trailers::{self, Trailers};
 use super::upgrade::Wish;
 use super::upstream::Balance;
 use super::upstream::balance::{key_of, key_of_address};
@@ -75,13 +76,26 @@ impl<D: Decide> Engine<D> {
         }
         let settings = upstream.settings();
         let response_timeout = route.response_timeout.unwrap_or(settings.response_timeout);
-        let wish = Wish::of(&parts, &incoming, &route, settings.protocol);
+        let wish = Wish::of(&parts, &incoming, &route.upgrades, settings.protocol);
         let mut headers = parts.headers;
-        let trailers = match client.wire.stream() {
-            Some(_) => Trailers::Passed(Arc::clone(forwarding.writer())),
-            None => Trailers::Dropped,
+        let takes_trailers = trailers::are_taken(&headers, parts.version);
+        let passed = |may_come: bool| match may_come {
+            true => Trailers::Passed(Arc::clone(forwarding.writer())),
+            false => Trailers::Dropped,
+        };
+        // Over HTTP/2 they need not be announced; a body of known length over HTTP/1 has none.
+        let is_stream = client.wire.stream().is_some();
+        let of_request = passed(is_stream || declared.is_none());
+        let of_answer = passed(is_stream || takes_trailers);
+        let announced = match declared {
+            None => trailers::announced(&headers),
+            Some(_) => None,
         };
         prepare_head(forwarding, &parts.uri, &mut headers);
+        of_request.announce(announced, &mut headers);
+        if takes_trailers {
+            trailers::take(&mut headers);
+        }
         if let Some(wish) = &wish {
             wish.write(&mut headers);
         }
@@ -97,14 +111,14 @@ impl<D: Decide> Engine<D> {
             response_timeout,
             client.wire.stream().cloned(),
         )
-        .with_trailers(trailers.clone());
+        .with_trailers(of_request);
         let mut request = Request::new(body);
         *request.method_mut() = parts.method;
         *request.uri_mut() = Uri::from(forwarding.target.clone());
         *request.version_mut() = Version::HTTP_11;
         *request.headers_mut() = headers;
 
-        client.exchange.set_last(settings.total_timeout);
+        client.exchange.begin(settings.total_timeout);
         let needs = wish.as_ref().map_or(Needs::Any, |_| Needs::Switchable);
         let exchanged = exchange(forwarding, &upstream, client, request, response_timeout, needs);
         let (response, lease) = exchanged.await?;
@@ -117,15 +131,17 @@ impl<D: Decide> Engine<D> {
             upstream.metrics().failures.inc(UpstreamFailure::InvalidAnswer);
             return Err(Failure::after_body(Reason::UpstreamInvalidAnswer));
         }
+        let announced = match (&of_answer, incoming.size_hint().exact()) {
+            (Trailers::Passed(_), None) => trailers::announced(&parts.headers),
+            _ => None,
+        };
         strip_hop_by_hop(&mut parts.headers);
+        of_answer.announce(announced, &mut parts.headers);
         parts.version = Version::HTTP_11;
-        let body = Body::upstream(
-            incoming,
-            lease,
-            client.exchange.clone(),
-            settings.idle_timeout,
-            trailers,
-        );
+        client
+            .exchange
+            .answers(route.idle_timeout.unwrap_or(settings.idle_timeout));
+        let body = Body::upstream(incoming, lease, client.exchange.clone(), of_answer);
         Ok(Response::from_parts(parts, body))
     }
 }
@@ -209,7 +225,7 @@ async fn exchange(
             Failure::after_body(Reason::InternalError)
         })?;
         let sending = lease.send(request);
-        match client.exchange.bound(response_timeout, sending).await {
+        match client.exchange.answer_within(response_timeout, sending).await {
             Some(Ok(response)) => return Ok((response, lease)),
             Some(Err(mut error)) => match error.take_message() {
                 Some(untouched) => request = untouched,

@@ -10,6 +10,7 @@ pub mod body;
 mod connection;
 pub mod decide;
 mod endpoint_pool;
+mod exchange;
 mod forward;
 mod http2;
 mod lease;
@@ -22,6 +23,7 @@ pub mod service;
 pub mod settings;
 #[cfg(test)]
 mod tests;
+mod trailers;
 mod unread;
 mod upgrade;
 pub mod upstream;

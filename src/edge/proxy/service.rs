@@ -11,13 +11,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::FutureExt;
-use http::header::{CONNECTION, EXPECT, HOST};
-use http::{HeaderValue, Request, Response, StatusCode, Version, request};
+use http::header::{CONNECTION, CONTENT_TYPE, EXPECT, HOST};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, request};
 use hyper::body::Incoming;
 
 use super::body::Body;
 use super::connection::{Arrival, Covers};
 use super::decide::Decide;
+use super::exchange::Exchange;
 use super::forward::Failure;
 use super::http2;
 use super::observe::{Observer, Record};
@@ -81,9 +82,18 @@ pub struct Client {
     covers: Option<Rc<dyn Covers>>,
     pub(super) wire: Wire,
     /// Runs while an upstream has its turn.
-    pub(super) exchange: Rc<Deadline>,
+    pub(super) exchange: Rc<Exchange>,
     /// What the connection becomes when the answer at hand, a 101, is out.
     pub(super) tunnel: RefCell<Option<Box<Tunnel>>>,
+}
+
+/// How a client reads a refusal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tongue {
+    /// By its status, and a body in some dialect.
+    Http,
+    /// By fields of its head.
+    Grpc,
 }
 
 /// What carries the request, below.
@@ -191,7 +201,8 @@ impl<D: Decide> Engine<D> {
                 forwarded.await
             }
             Verdict::Refuse(refusal) => {
-                let response = self.refuse(&refusal, Some(Unread { incoming, expects }), now);
+                let unread = Some(Unread { incoming, expects });
+                let response = self.refuse(&refusal, client.tongue(&parts.headers), unread, now);
                 let record = Record {
                     route: refusal.route.clone(),
                     kind: refusal.presented,
@@ -212,6 +223,7 @@ impl<D: Decide> Engine<D> {
         now: Now,
     ) -> (Response<Body>, Record) {
         let expects = parts.headers.contains_key(EXPECT);
+        let tongue = client.tongue(&parts.headers);
         let forwarded = self.forward(client, &mut forwarding, parts, incoming).await;
         let record = |outcome, failure| Record {
             route: Arc::clone(&forwarding.permit.route().name),
@@ -232,14 +244,18 @@ impl<D: Decide> Engine<D> {
                     _ => RequestOutcome::Failed,
                 };
                 let unread = unread.map(|incoming| Unread { incoming, expects });
-                let response = self.refuse(&forwarding.refusal(reason), unread, now);
+                let response = self.refuse(&forwarding.refusal(reason), tongue, unread, now);
                 (response, record(outcome, Some(reason)))
             }
         }
     }
 
-    fn refuse(&self, refusal: &Refusal, unread: Option<Unread>, now: Now) -> Response<Body> {
-        settle(answers::render(refusal, now), unread)
+    fn refuse(&self, refusal: &Refusal, tongue: Tongue, unread: Option<Unread>, now: Now) -> Response<Body> {
+        let answer = match tongue {
+            Tongue::Http => answers::render(refusal, now),
+            Tongue::Grpc => answers::grpc::render(refusal),
+        };
+        settle(answer, unread)
     }
 
     /// Nothing of the request is at hand any more.
@@ -254,7 +270,7 @@ impl<D: Decide> Engine<D> {
             outcome: RequestOutcome::Failed,
             failure: None,
         };
-        (self.refuse(&refusal, None, now), record)
+        (self.refuse(&refusal, Tongue::Http, None, now), record)
     }
 }
 
@@ -281,7 +297,7 @@ impl Client {
             scheme: arrival.scheme,
             covers: arrival.covers,
             wire,
-            exchange: Rc::new(exchange),
+            exchange: Rc::new(Exchange::new(exchange)),
             tunnel: RefCell::new(None),
         }
     }
@@ -306,6 +322,15 @@ impl Client {
         let covers = self.covers.as_ref()?;
         let host = host_of(parts)?;
         (!covers.covers(host)).then_some(Reason::MisdirectedRequest)
+    }
+
+    /// gRPC is spoken over HTTP/2 only.
+    fn tongue(&self, headers: &HeaderMap) -> Tongue {
+        let kind = self.wire.stream().and_then(|_| headers.get(CONTENT_TYPE));
+        match kind.is_some_and(answers::grpc::is_spoken_by) {
+            true => Tongue::Grpc,
+            false => Tongue::Http,
+        }
     }
 
     fn facts<'a>(&'a self, parts: &'a request::Parts) -> Facts<'a> {

@@ -157,7 +157,7 @@ fn push_address(text: &mut String, address: IpAddr) {
 }
 
 /// Fields between two neighbors only (RFC 9110 section 7.6.1), beside what `Connection` names.
-fn is_hop_by_hop(name: &str) -> bool {
+pub fn is_hop_by_hop(name: &str) -> bool {
     matches!(
         name,
         "http2-settings"

@@ -36,6 +36,11 @@ impl Stream {
         self.clock.set(self.idle_timeout);
     }
 
+    /// How long the client may stand still.
+    pub(in crate::edge::proxy) fn idle_timeout(&self) -> Duration {
+        self.idle_timeout
+    }
+
     /// It is ours, or the upstream's.
     pub(in crate::edge::proxy) fn our_turn(&self) {
         self.clock.clear();

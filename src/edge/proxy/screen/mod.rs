@@ -13,6 +13,7 @@
 mod answer;
 mod chunked;
 mod head;
+mod line;
 mod preface;
 mod syntax;
 #[cfg(test)]
@@ -21,7 +22,7 @@ mod tests;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -35,6 +36,7 @@ use head::{Framing, HeadBounds, HeadScan};
 
 pub use answer::{AnswerScreen, Asked};
 pub(super) use head::{MAX_METHOD_BYTES, content_length, is_refused_method, is_spelling_of};
+pub use line::{Busy, Line};
 pub(super) use syntax::{is_host, is_path_and_query};
 
 /// The method of the request that stands for a refused head. Refused when it comes from outside.
@@ -45,68 +47,6 @@ const REFUSED_HEAD: &[u8] = b"X-DOORWARD-REFUSED / HTTP/1.1\r\nhost: refused\r\n
 
 /// Most bytes taken from the socket at once while a head is incomplete.
 const CARRY_READ: usize = 16 * 1024;
-
-/// What the screen and the service of one connection tell each other. All on one thread; atomic because
-/// the screen must be `Send` for upgrades.
-#[derive(Debug)]
-pub struct Line {
-    /// `Reason::index` + 1 of an offence.
-    refused: AtomicUsize,
-    /// A request is being answered: the connection is not idle, however quiet.
-    busy: AtomicBool,
-    /// A head is incomplete: its clock must not be touched.
-    in_head: AtomicBool,
-    /// Heads that were let through and whose requests have not begun to be answered.
-    ahead: AtomicUsize,
-    /// The connection leaves HTTP: nothing more is read through the screen.
-    switched: AtomicBool,
-    clock: Deadline,
-    keep_alive_timeout: Duration,
-}
-
-impl Line {
-    /// Why the head was refused, once one was.
-    pub fn refusal(&self) -> Option<Reason> {
-        let index = self.refused.load(Ordering::Relaxed).checked_sub(1)?;
-        Reason::ALL.get(index).copied()
-    }
-
-    /// Marks the connection busy with its next request until the guard is dropped.
-    pub fn busy(self: &Arc<Self>) -> Busy {
-        self.busy.store(true, Ordering::Relaxed);
-        let ahead = self.ahead.load(Ordering::Relaxed);
-        self.ahead.store(ahead.saturating_sub(1), Ordering::Relaxed);
-        Busy(self.clone())
-    }
-
-    /// Takes the connection out of HTTP, behind the request that is being answered: nothing more is read
-    /// through the screen. False, and nothing done, when the client has sent anything behind that request:
-    /// it did not wait to be told (S17b).
-    pub fn switch(&self) -> bool {
-        let is_quiet = self.ahead.load(Ordering::Relaxed) == 0
-            && self.refused.load(Ordering::Relaxed) == 0
-            && !self.in_head.load(Ordering::Relaxed);
-        self.switched.store(is_quiet, Ordering::Relaxed);
-        is_quiet
-    }
-
-    fn idle_clock(&self) {
-        if !self.in_head.load(Ordering::Relaxed) {
-            self.clock.set(self.keep_alive_timeout);
-        }
-    }
-}
-
-/// Lives as long as one request is answered; afterwards the connection counts as idle.
-#[derive(Debug)]
-pub struct Busy(Arc<Line>);
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        self.0.busy.store(false, Ordering::Relaxed);
-        self.0.idle_clock();
-    }
-}
 
 /// The screened stream.
 #[derive(Debug)]
@@ -151,16 +91,7 @@ enum State {
 impl<S> Screen<S> {
     /// Screens a fresh connection.
     pub fn new(inner: S, settings: &ConnectionSettings, deadlines: &Deadlines) -> Self {
-        let line = Line {
-            refused: AtomicUsize::new(0),
-            busy: AtomicBool::new(false),
-            in_head: AtomicBool::new(false),
-            ahead: AtomicUsize::new(0),
-            switched: AtomicBool::new(false),
-            clock: deadlines.register(),
-            keep_alive_timeout: settings.keep_alive_timeout,
-        };
-        line.idle_clock();
+        let line = Line::new(deadlines.register(), settings.keep_alive_timeout);
         Self {
             inner,
             bounds: HeadBounds {

@@ -26,7 +26,6 @@ use super::lease::Lease;
 use super::pool::Upstream;
 use super::service::{Client, Engine, Wire};
 use super::upstream::Protocol;
-use crate::authz::policy::RoutePolicy;
 use crate::domain::reason::Reason;
 use crate::gate::upstream_headers::strip_hop_by_hop;
 use crate::telemetry::labels::UpstreamFailure;
@@ -52,7 +51,7 @@ impl Wish {
     pub(super) fn of(
         parts: &request::Parts,
         incoming: &Incoming,
-        route: &RoutePolicy,
+        allowed: &[HeaderValue],
         upstream: Protocol,
     ) -> Option<Self> {
         // hyper's mark on requests of HTTP/1.1 with `Upgrade`; those of 1.0 must not be heard.
@@ -60,7 +59,7 @@ impl Wish {
         if !incoming.is_end_stream() || upstream == Protocol::Http2 {
             return None;
         }
-        Self::read(&parts.method, &parts.headers, &route.upgrades)
+        Self::read(&parts.method, &parts.headers, allowed)
     }
 
     fn read(method: &Method, headers: &HeaderMap, allowed: &[HeaderValue]) -> Option<Self> {
@@ -145,7 +144,6 @@ impl<D: Decide> Engine<D> {
         if !line.switch() {
             return Err(Failure::after_body(Reason::AmbiguousFraming));
         }
-        client.exchange.set_last(None);
         let tunnel = Tunnel::new(switched, upstream);
         *client.tunnel.borrow_mut() = Some(Box::new(tunnel));
         strip_hop_by_hop(&mut parts.headers);

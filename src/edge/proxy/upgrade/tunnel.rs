@@ -14,16 +14,20 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use super::super::pool::Upstream;
 use super::super::upstream::Stream;
 use crate::runtime::deadlines::Deadline;
+use crate::runtime::drain::{Drain, Stage};
 use crate::telemetry::labels::{Label, TunnelEnd};
 use crate::telemetry::{CounterBy, Held};
 
 /// Most bytes read at once, and so most that wait in one way.
 const MAX_READ: usize = 16 * 1024;
+
+/// How long it may take to tell both ends of an end that neither asked for.
+const FAREWELL: Duration = Duration::from_millis(200);
 
 /// An upstream's connection after its 101.
 #[derive(Debug)]
@@ -58,11 +62,12 @@ impl Tunnel {
         }
     }
 
-    /// Carries bytes until the end.
+    /// Carries bytes until the end, which comes when the drain is over at the latest.
     pub(in crate::edge::proxy) async fn run(
         self,
         mut client: impl AsyncRead + AsyncWrite + Unpin,
         clock: &Deadline,
+        drain: &Drain,
     ) {
         let Switched {
             stream: mut upstream,
@@ -72,6 +77,8 @@ impl Tunnel {
         let mut up = Way::new(Bytes::new());
         let mut down = Way::new(read);
         let mut first: Option<TunnelEnd> = None;
+        let mut over = std::pin::pin!(drain.reached(Stage::Over));
+        let mut registered = false;
         clock.set(self.idle_timeout);
         let end = std::future::poll_fn(|cx| {
             let before = up.moved.saturating_add(down.moved);
@@ -90,6 +97,12 @@ impl Tunnel {
             if let (Poll::Ready(_), Poll::Ready(_), Some(end)) = (upward, downward, first) {
                 return Poll::Ready(end);
             }
+            // The drain's waiting list has a lock: it is joined once, and again when a stage took us off it.
+            if (!std::mem::replace(&mut registered, true) || drain.stage() > Stage::Serving)
+                && over.as_mut().poll(cx).is_ready()
+            {
+                return Poll::Ready(TunnelEnd::Drain);
+            }
             if up.moved.saturating_add(down.moved) != before {
                 clock.set(self.idle_timeout);
             }
@@ -97,6 +110,11 @@ impl Tunnel {
         })
         .await;
         clock.clear();
+        if matches!(end, TunnelEnd::Drain | TunnelEnd::Idle) {
+            // So that both learn of an end, and not of a break. Neither may hold us up.
+            let (client, upstream) = (client.shutdown(), upstream.shutdown());
+            let _ = tokio::time::timeout(FAREWELL, futures::future::join(client, upstream)).await;
+        }
         self.ends.inc(end);
         tracing::debug!(upstream = &*self.name, outcome = end.as_str(), "a tunnel ended");
         drop((self.open, counted));
