@@ -4,7 +4,7 @@
 #
 #   scripts/setup.sh build          a C compiler and cmake (the cryptography library is C)
 #   scripts/setup.sh test           what the tests run beside the program: Node.js, Prometheus, nginx, curl,
-#                                   openssl, nghttp2, systemd-analyze, Python; and, into target/tools, what
+#                                   openssl, nghttp2, systemd-analyze, Python, Chromium; and, into target/tools, what
 #                                   scripts/python-tools.txt names
 #   scripts/setup.sh bench          what the comparisons run: wrk, nginx, HAProxy
 set -euo pipefail
@@ -43,6 +43,7 @@ for group in "$@"; do
       need python3 python3
       python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
       need systemd-analyze systemd
+      need chromium chromium
       need_without_service promtool prometheus
       need_without_service nginx nginx
       ;;

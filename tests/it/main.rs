@@ -15,6 +15,8 @@
 mod addresses;
 /// The rules of the house, held over `src`.
 mod architecture;
+/// Long bodies and event streams.
+mod bodies;
 /// What crosses to the upstream.
 mod boundary;
 /// The command line as it is typed, on an empty folder and beside a running server.
@@ -23,10 +25,14 @@ mod cli;
 mod credentials_presented;
 /// What is shipped in `deploy/`: images, Kubernetes, systemd, Prometheus.
 mod deploy;
+/// The set-ups under `examples/`, as their READMEs say, and in a browser.
+mod examples;
 /// Faults: a store that is locked or full, power cuts, an upstream that is down.
 mod faults;
 /// HTTP/1 byte for byte: what has two readings is refused.
 mod framing;
+/// gRPC, with tonic on both sides.
+mod grpc;
 /// Upstreams that lie about their answers.
 mod hostile_upstream;
 /// HTTP/1 over sockets.

@@ -2,14 +2,17 @@
 //! asked for that protocol opens a tunnel (S17b), and what the client said before it is never part of it.
 
 use std::io::{Read, Write};
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures::{SinkExt, StreamExt};
 use tempfile::TempDir;
+use tokio_tungstenite::tungstenite::Message;
 
 use crate::support::nginx::Nginx;
 use crate::support::pki::{Authority, write_private};
 use crate::support::wait::until;
-use crate::support::{ByHand, Client, Doorward};
+use crate::support::{ByHand, Client, Doorward, secure};
 
 /// The handshake of RFC 6455 section 1.3.
 const ASKS: &str = "GET /chat HTTP/1.1\r\nHost: app.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
@@ -425,6 +428,25 @@ fn a_client_that_does_not_read_slows_its_app_and_costs_no_memory() {
 }
 
 #[test]
+fn a_tunnel_goes_on_while_the_process_drains_and_is_closed_at_the_end_of_that() {
+    let upstream = ByHand::listen();
+    let config = config(&format!("url: \"http://{}\"", upstream.address), "");
+    let folder = Arc::new(TempDir::new().expect("a folder"));
+    let door = Doorward::start_in(folder, &config, &[("DOORWARD_DRAIN__TIMEOUT", "1s")]);
+    let (mut client, mut app) = tunnel(&door, &upstream);
+    door.signal("TERM");
+    door.wait_for_line(|l| l["message"] == "leaving: no new connections");
+    client.write("still");
+    assert_eq!(app.take(5), b"still");
+    app.write("here");
+    assert_eq!(client.take(4), b"here");
+    door.wait_for_line(|l| l["message"] == "leaving: some connections did not end in time");
+    assert_eq!(client.rest(), b"");
+    assert_eq!(app.rest(), b"");
+    assert_eq!(door.wait(), Some(0));
+}
+
+#[test]
 fn an_upstream_that_prefers_http_2_is_asked_in_http_1() {
     let authority = Authority::new();
     let app = ByHand::listen();
@@ -459,4 +481,60 @@ fn an_upstream_that_prefers_http_2_is_asked_in_http_1() {
         "HTTP/2.0",
         "the others go on as before"
     );
+}
+
+/// Says back whatever it is told.
+async fn echo(listener: tokio::net::TcpListener) {
+    let (stream, _) = listener.accept().await.expect("accepted");
+    let mut socket = tokio_tungstenite::accept_async(stream)
+        .await
+        .expect("a handshake");
+    while let Some(Ok(message)) = socket.next().await {
+        if message.is_binary() {
+            socket.send(message).await.expect("sent");
+        }
+    }
+}
+
+#[test]
+fn a_real_client_and_a_real_server_talk_in_messages_of_any_size_over_tls_too() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let talk = async {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a port");
+        let url = format!("url: \"http://{}\"", listener.local_addr().expect("an address"));
+        let app = tokio::spawn(echo(listener));
+        let authority = Authority::new();
+        let folder = Arc::new(TempDir::new().expect("a folder"));
+        let secured = secure::listener(folder.path(), &authority);
+        let door = Doorward::start_listening(folder, &secured, &config(&url, ""), &[]);
+        let connector = secure::connector(&authority, b"http/1.1");
+        let stream = secure::connect(connector, door.proxy).await.expect("connected");
+        let asked = tokio_tungstenite::client_async("wss://app.example/chat", stream).await;
+        let (socket, answer) = asked.expect("a handshake");
+        assert_eq!(answer.status().as_u16(), 101);
+        let (mut say, mut hear) = socket.split();
+        let sizes = [0, 1, 125, 126, 65_535, 65_536, 1024 * 1024, 3];
+        let saying = async {
+            for size in sizes {
+                say.send(Message::binary(vec![7; size])).await.expect("sent");
+            }
+        };
+        let hearing = async {
+            for size in sizes {
+                let heard = hear.next().await.expect("a message").expect("whole");
+                assert_eq!(heard.into_data().as_ref(), vec![7; size]);
+            }
+        };
+        tokio::join!(saying, hearing);
+        say.close().await.expect("closed");
+        assert!(matches!(hear.next().await, Some(Ok(Message::Close(_)))));
+        app.await.expect("the app ended");
+        drop((say, hear));
+        until("counted", || {
+            ended_by(&door, "client") + ended_by(&door, "upstream") == 1
+        });
+    };
+    runtime.expect("a runtime").block_on(talk);
 }

@@ -110,7 +110,8 @@ impl BufRead for Kept {
 
 enum Framing {
     Length(usize),
-    Chunked,
+    /// With the names of trailers that may come.
+    Chunked(Vec<String>),
 }
 
 /// Reads requests until the connection ends. `Err` says what was wrong with the bytes.
@@ -186,6 +187,9 @@ fn strict(head: &str) -> Result<(String, String, Framing), String> {
         return Err("not a target in origin form".into());
     }
     let (mut hosts, mut lengths, mut codings) = (Vec::new(), Vec::new(), Vec::new());
+    // What we say to our neighbor ourselves: that trailers are taken or may come, or which protocol is wished for.
+    let (mut options, mut wishes, mut taken, mut announced) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for line in lines {
         if line
             .chars()
@@ -212,19 +216,26 @@ fn strict(head: &str) -> Result<(String, String, Framing), String> {
             "host" => hosts.push(value.trim()),
             "content-length" => lengths.push(value.trim()),
             "transfer-encoding" => codings.push(value.trim()),
-            "connection" | "keep-alive" | "proxy-connection" | "upgrade" | "http2-settings" | "te"
-            | "trailer" | "expect" => {
+            "connection" => options.push(value.trim()),
+            "upgrade" => wishes.push(value.trim()),
+            "te" => taken.push(value.trim()),
+            "trailer" => announced.extend(value.split(',').map(|n| n.trim().to_owned())),
+            "keep-alive" | "proxy-connection" | "http2-settings" | "expect" => {
                 return Err(format!("{name} concerns one connection only"));
             }
             _ => {}
         }
+    }
+    match (options.as_slice(), wishes.as_slice(), taken.as_slice()) {
+        ([], [], []) | (["te"], [], ["trailers"]) | (["upgrade"], ["websocket"], []) => {}
+        other => return Err(format!("{other:?} concerns one connection only")),
     }
     if !matches!(hosts.as_slice(), [host] if !host.is_empty()) {
         return Err(format!("{} hosts", hosts.len()));
     }
     let framing = match (lengths.as_slice(), codings.as_slice()) {
         ([], []) => Framing::Length(0),
-        ([], ["chunked"]) => Framing::Chunked,
+        ([], ["chunked"]) => Framing::Chunked(announced),
         ([length], []) if length.bytes().all(|b| b.is_ascii_digit()) => {
             Framing::Length(length.parse().map_err(|_| "no length")?)
         }
@@ -242,7 +253,7 @@ fn body(reader: &mut impl BufRead, framing: Framing) -> Result<Option<Vec<u8>>, 
             let whole = part.read_to_end(&mut body).is_ok() && body.len() == length;
             Ok(whole.then_some(body))
         }
-        Framing::Chunked => loop {
+        Framing::Chunked(announced) => loop {
             let mut line = String::new();
             let read = reader
                 .read_line(&mut line)
@@ -255,18 +266,44 @@ fn body(reader: &mut impl BufRead, framing: Framing) -> Result<Option<Vec<u8>>, 
                 return Err(format!("not a chunk size: {line:?}"));
             }
             let size = usize::from_str_radix(digits, 16).map_err(|e| e.to_string())?;
+            if size == 0 {
+                return Ok(trailers(reader, &announced)?.then_some(body));
+            }
             let mut chunk = vec![0; size + 2];
             if reader.read_exact(&mut chunk).is_err() {
                 return Ok(None);
             }
-            // No trailers either: they would carry fields past every check.
             if !chunk.ends_with(b"\r\n") {
                 return Err(format!("a chunk of {size} does not end where it says"));
             }
-            if size == 0 {
-                return Ok(Some(body));
-            }
             body.extend_from_slice(&chunk[..size]);
         },
+    }
+}
+
+/// Trailers, of which none may come but those announced: they would carry fields past every check. False when
+/// the connection ended within them.
+fn trailers(reader: &mut impl BufRead, announced: &[String]) -> Result<bool, String> {
+    const NEVER: [&str; 5] = [
+        "content-length",
+        "transfer-encoding",
+        "host",
+        "connection",
+        "authorization",
+    ];
+    loop {
+        let mut line = String::new();
+        let read = reader.read_line(&mut line);
+        if read.is_err() || !line.ends_with('\n') {
+            return Ok(false);
+        }
+        let line = line.strip_suffix("\r\n").ok_or("a trailer line without CRLF")?;
+        if line.is_empty() {
+            return Ok(true);
+        }
+        let name = line.split(':').next().unwrap_or_default();
+        if !announced.iter().any(|n| n == name) || NEVER.contains(&name) || name.starts_with("x-auth") {
+            return Err(format!("a trailer that may not be one: {line:?}"));
+        }
     }
 }

@@ -166,6 +166,13 @@ impl Client {
         bytes
     }
 
+    /// What was read ahead, which is then read.
+    pub fn buffered(&mut self) -> Vec<u8> {
+        let ahead = self.0.buffer().to_vec();
+        self.0.consume(ahead.len());
+        ahead
+    }
+
     /// The stream below. What was read ahead of it is lost.
     pub fn stream(&self) -> &TcpStream {
         self.0.get_ref()

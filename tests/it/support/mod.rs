@@ -10,6 +10,7 @@ pub mod manage;
 pub mod nginx;
 pub mod pki;
 pub mod process;
+pub mod secure;
 pub mod upstream;
 pub mod wait;
 
