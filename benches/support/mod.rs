@@ -132,7 +132,7 @@ impl Fixture {
                 Clock::System,
             ))
             .expect("rooms");
-        let gate = rooms.gate(&settings).expect("a gate");
+        let gate = rooms.gate(&settings, &rooms.kinds.load()).expect("a gate");
         let actor = Actor::system();
         let principal = |kind, name: &str| NewPrincipal {
             kind,
@@ -250,7 +250,7 @@ impl Fixture {
     }
 
     pub fn verifier(&self, kind: CredentialKind) -> Arc<dyn Verifier> {
-        Arc::clone(self.rooms.authn.verifier(kind).expect("a verifier"))
+        Arc::clone(self.rooms.authn.verifiers().of(kind).expect("a verifier"))
     }
 }
 

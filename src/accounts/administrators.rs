@@ -83,7 +83,7 @@ impl Administrators {
             kind: CredentialKind::ApiToken,
             credential: bearer,
         };
-        let answer = match self.authn.recall(&presented, from, now) {
+        let answer = match self.authn.recall(&self.authn.verifiers(), &presented, from, now) {
             Recall::Decided(answer) => answer,
             Recall::Ask(question) => {
                 let presented = presented.to_owned();

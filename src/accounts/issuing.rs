@@ -177,7 +177,8 @@ impl Accounts {
         actor: &Actor,
     ) -> Result<Issued> {
         let made = async {
-            let settings = &self.parts.issuers.api_token;
+            let kinds = self.kinds();
+            let settings = &kinds.issuers.api_token;
             let form = self.api_token_form(form)?;
             let now = self.parts.clock.now().wall;
             let grant = self.grant(principal, CredentialKind::ApiToken, new, now)?;
@@ -197,7 +198,8 @@ impl Accounts {
     }
 
     fn api_token_form(&self, form: &ApiTokenForm) -> Result<api_token::issue::IssueForm> {
-        let settings = &self.parts.issuers.api_token;
+        let kinds = self.kinds();
+        let settings = &kinds.issuers.api_token;
         let prefix = match form {
             ApiTokenForm::Hex => return Ok(api_token::issue::IssueForm::Hex),
             ApiTokenForm::Default => settings.prefixes.first().cloned(),
@@ -212,7 +214,8 @@ impl Accounts {
     }
 
     fn unknown_form(&self, found: &str) -> AccountsError {
-        let settings = &self.parts.issuers.api_token;
+        let kinds = self.kinds();
+        let settings = &kinds.issuers.api_token;
         let mut forms: Vec<&str> = settings.prefixes.iter().map(Prefix::as_str).collect();
         if settings.hex == api_token::HexTokens::Accepted {
             forms.push("homechat_hex");
@@ -235,7 +238,8 @@ impl Accounts {
             let now = self.parts.clock.now().wall;
             let grant = self.grant(principal, CredentialKind::Basic, new, now)?;
             let pool = &self.parts.slow_pool;
-            let made = basic::issue::issue(&self.parts.issuers.basic, user, password, pool, grant, now)
+            let kinds = self.kinds();
+            let made = basic::issue::issue(&kinds.issuers.basic, user, password, pool, grant, now)
                 .await
                 .map_err(|error| match error {
                     IssueError::InvalidUser => AccountsError::bad(

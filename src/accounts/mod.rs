@@ -23,6 +23,8 @@ mod tests;
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
+
 pub use self::actor::Actor;
 pub use self::administrators::Administrators;
 pub use self::error::{AccountsError, Result};
@@ -39,7 +41,7 @@ pub use crate::store::{
     UsageRecord,
 };
 
-use crate::authn::Verifier;
+use crate::authn::Verifiers;
 use crate::authn::kinds::{api_token, basic, jwt, sealed_device_token};
 use crate::authn::revocation::RevocationIndex;
 use crate::domain::clock::{Clock, UnixMillis};
@@ -61,6 +63,14 @@ pub struct Issuers {
     pub access_token: Option<jwt::AccessTokenIssuer>,
 }
 
+/// The credential kinds as one configuration has them.
+pub struct Kinds {
+    /// What credentials are made with.
+    pub issuers: Issuers,
+    /// Verifiers of the kinds that are accepted: they name a presented credential that is to be revoked.
+    pub verifiers: Arc<Verifiers>,
+}
+
 /// Called after a credential was created or enabled, so that no remembered refusal outlives it.
 pub type Created = Arc<dyn Fn() + Send + Sync>;
 
@@ -70,10 +80,6 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     /// Our keys.
     pub vault: KeyVault,
-    /// What credentials are made with.
-    pub issuers: Issuers,
-    /// Verifiers of the kinds that are accepted: they name a presented credential that is to be revoked.
-    pub verifiers: Vec<Arc<dyn Verifier>>,
     /// Where revocations take effect in this process.
     pub revocations: Arc<RevocationIndex>,
     /// Called after creations.
@@ -89,12 +95,25 @@ pub struct Parts {
 /// The use cases.
 pub struct Accounts {
     parts: Parts,
+    kinds: ArcSwap<Kinds>,
 }
 
 impl Accounts {
     /// Puts them together.
-    pub fn new(parts: Parts) -> Self {
-        Self { parts }
+    pub fn new(parts: Parts, kinds: Kinds) -> Self {
+        Self {
+            parts,
+            kinds: ArcSwap::from_pointee(kinds),
+        }
+    }
+
+    /// Makes and names credentials by these from now on.
+    pub fn replace_kinds(&self, kinds: Kinds) {
+        self.kinds.store(Arc::new(kinds));
+    }
+
+    fn kinds(&self) -> Arc<Kinds> {
+        self.kinds.load_full()
     }
 
     fn store(&self) -> &dyn Store {
@@ -108,7 +127,7 @@ impl Accounts {
 
     /// The form of device tokens when nothing is said.
     pub fn device_token_form(&self) -> DeviceTokenForm {
-        self.parts.issuers.device_token
+        self.kinds().issuers.device_token
     }
 
     /// Our keys.

@@ -153,7 +153,8 @@ impl Accounts {
     async fn identify(&self, secret: &SecretText) -> Result<Verified> {
         let text = secret.expose().trim();
         let mut ended = None;
-        for verifier in &self.parts.verifiers {
+        let kinds = self.kinds();
+        for verifier in kinds.verifiers.iter() {
             match self.ask(verifier.as_ref(), text).await {
                 Ok(verified) => return Ok(verified),
                 Err(rejection) if rejection.blame == Blame::Ours => {

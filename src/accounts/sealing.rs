@@ -60,7 +60,8 @@ impl Accounts {
 
     async fn seal(&self, new: NewSealedToken, actor: &Actor) -> Result<Issued> {
         use sealed_device_token::issue::{self, IssueError};
-        let settings = self.parts.issuers.sealed_device_token.as_ref();
+        let kinds = self.kinds();
+        let settings = kinds.issuers.sealed_device_token.as_ref();
         let now = self.parts.clock.now().wall;
         if new.form == SealedForm::Compatible && (new.tenant.is_some() || !new.scopes.is_empty()) {
             return Err(AccountsError::bad(
@@ -125,7 +126,8 @@ impl Accounts {
     }
 
     async fn sign(&self, principal: &PrincipalRecord, new: NewAccessToken, actor: &Actor) -> Result<Issued> {
-        let issuer = self.parts.issuers.access_token.as_ref();
+        let kinds = self.kinds();
+        let issuer = kinds.issuers.access_token.as_ref();
         let issuer = issuer.ok_or(AccountsError::NotConfigured(
             "no own issuer is configured; add one with `keys: own` to credentials.jwt.issuers",
         ))?;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tempfile::TempDir;
 use tokio::runtime::Handle;
 
-use super::{Accounts, Actor, Administrators, Issuers, KeyVault, Parts};
+use super::{Accounts, Actor, Administrators, Issuers, KeyVault, Kinds, Parts};
 use crate::audit::{UsageRecorder, UsageSettings};
 use crate::authn::kinds::jwt::{
     AccessTokenIssuer, DEFAULT_LEEWAY, Issuer, JwtSettings, JwtVerifier, KeySource, Profile, Waived,
@@ -15,7 +15,7 @@ use crate::authn::kinds::jwt::{
 use crate::authn::kinds::{api_token, basic, device_token, sealed_device_token};
 use crate::authn::presented::{Carrier, Presented};
 use crate::authn::revocation::RevocationIndex;
-use crate::authn::{Authenticated, Authn, AuthnSettings, Recall, Rejection, Verifier};
+use crate::authn::{Authenticated, Authn, AuthnSettings, Recall, Rejection, Verifier, Verifiers};
 use crate::cluster::Follower;
 use crate::crypto::{BcryptCost, CacheDigester, CompatibleCipher, random};
 use crate::domain::clock::{Clock, ManualClock, UnixMillis};
@@ -137,9 +137,8 @@ impl Instance {
         let revocations = Arc::new(RevocationIndex::new(10_000));
         let follower = Follower::new(store.clone(), Arc::clone(&revocations) as _, clock.clone());
         let authn = Authn::new(
-            verifiers.clone(),
+            Arc::new(Verifiers::new(verifiers)),
             CacheDigester::random().expect("randomness"),
-            1,
             Arc::clone(&revocations),
             Arc::clone(follower.state()),
             UsageRecorder::spawn(
@@ -155,9 +154,7 @@ impl Instance {
         );
         let created = Arc::new(AtomicU64::new(0));
         let (counter, cache) = (Arc::clone(&created), Arc::clone(&authn));
-        let accounts = Arc::new(Accounts::new(Parts {
-            store: store.clone(),
-            vault,
+        let kinds = Kinds {
             issuers: Issuers {
                 sealed_device_token: sealed,
                 device_token: device_token::IssueForm::default(),
@@ -165,7 +162,11 @@ impl Instance {
                 basic: passwords,
                 access_token,
             },
-            verifiers,
+            verifiers: authn.verifiers(),
+        };
+        let parts = Parts {
+            store: store.clone(),
+            vault,
             revocations,
             created: Arc::new(move || {
                 counter.fetch_add(1, Ordering::SeqCst);
@@ -174,7 +175,8 @@ impl Instance {
             slow_pool,
             metrics: Arc::clone(&metrics),
             clock,
-        }));
+        };
+        let accounts = Arc::new(Accounts::new(parts, kinds));
         Self {
             accounts,
             authn,
@@ -200,7 +202,7 @@ impl Instance {
             credential: text.as_bytes(),
         };
         let (now, from) = (self.clock.now(), client());
-        match self.authn.recall(&presented, from, now) {
+        match self.authn.recall(&self.authn.verifiers(), &presented, from, now) {
             Recall::Decided(answer) => answer,
             Recall::Ask(question) => {
                 let presented = presented.to_owned();

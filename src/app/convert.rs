@@ -1,9 +1,6 @@
 //! Configuration's words to each room's own settings, where configuration does not speak them already.
 
 use std::path::Path;
-use std::sync::Arc;
-
-use anyhow::Context;
 
 use crate::accounts::KeyHandles;
 use crate::authn::AuthnSettings;
@@ -12,14 +9,9 @@ use crate::authn::kinds::{api_token, jwt, sealed_device_token};
 use crate::config::Settings;
 use crate::config::settings::{IssuerKeys, StoreSettings};
 use crate::crypto::CompatibleCipher;
-use crate::edge::proxy::upstream::{
-    Directory, SystemResolver, UpstreamSettings, keep_checked, keep_resolved,
-};
 use crate::runtime::slow_pool::SlowPoolLimits;
-use crate::runtime::tasks::Tasks;
 use crate::runtime::workers::default_threads;
 use crate::store::sqlite::OpenAs;
-use crate::telemetry::Metrics;
 
 /// Where the embedded store lies.
 pub(super) fn store_path(settings: &Settings) -> &Path {
@@ -65,22 +57,6 @@ pub(super) fn jwt(settings: &Settings, keys: &KeyHandles, open_as: OpenAs) -> jw
     jwt::JwtSettings {
         issuers: issuers.map(|issuer| issuer.with(&keys.jwt)).collect(),
     }
-}
-
-/// The upstreams, with what runs for them in the background.
-pub(super) fn upstreams(
-    settings: &Settings,
-    metrics: &Metrics,
-    tasks: &Tasks,
-) -> anyhow::Result<Vec<Arc<Directory>>> {
-    let start = |settings: &UpstreamSettings| {
-        let directory = Directory::new(settings.clone(), metrics)
-            .with_context(|| format!("upstreams.{}.tls", settings.name))?;
-        keep_resolved(&directory, &SystemResolver, tasks);
-        keep_checked(&directory, tasks);
-        Ok(directory)
-    };
-    settings.upstreams.iter().map(start).collect()
 }
 
 /// The shapes that extraction tells API tokens by.

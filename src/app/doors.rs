@@ -1,57 +1,142 @@
-//! The proxy's listeners: from their settings to bound sockets.
+//! The proxy's listeners: from their settings to bound sockets, and what a reload changes of them.
+//!
+//! A socket stays as it was bound. What it says about its connections is replaced for those that come; TLS with
+//! the same rules goes on with other certificates, so that sessions are still resumed.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use arc_swap::ArcSwap;
 
-use crate::config::Settings;
+use super::live;
 use crate::config::settings::ListenerSettings;
+use crate::config::{Changes, Settings};
 use crate::domain::clock::UnixMillis;
 use crate::edge::listener::tls::{Certificates, Tls};
 use crate::edge::listener::{AddressBound, Bound, ListenSettings, Profile};
-use crate::edge::proxy::ListenerProfile;
 use crate::telemetry::Metrics;
 
-/// A certificate that ends within this time is warned about at the start.
+/// A certificate that ends within this time is warned about when it is put to use.
 const EXPIRES_SOON: Duration = Duration::from_secs(14 * 24 * 3600);
 
-/// Binds every listener.
-pub(super) fn bind(settings: &Settings, metrics: &Metrics, now: UnixMillis) -> anyhow::Result<Vec<Bound>> {
-    settings
-        .listeners
-        .iter()
-        .map(|listener| bind_one(listener, metrics, now))
-        .collect()
+/// The listeners of a running process.
+pub(super) struct Doors(Vec<Arc<ArcSwap<Profile>>>);
+
+/// What listeners are about to say.
+pub(super) struct Rehung(Vec<Next>);
+
+struct Next {
+    place: Arc<ArcSwap<Profile>>,
+    profile: Profile,
+    certificates: Option<Certificates>,
 }
 
-fn bind_one(written: &ListenerSettings, metrics: &Metrics, now: UnixMillis) -> anyhow::Result<Bound> {
-    let tls = match &written.tls {
-        None => None,
-        Some(settings) => {
-            judge(&written.name, &settings.certificates, metrics, now);
-            let tls = Tls::new(settings, written.connection.http2);
-            Some(tls.with_context(|| format!("TLS of listener {}", written.name))?)
-        }
-    };
-    let bound = Bound::bind(ListenSettings {
-        address: written.address.clone(),
-        max_connections: written.max_connections,
-        profile: Arc::new(Profile {
-            proxy: Arc::new(ListenerProfile {
-                name: written.name.clone(),
-                trusted_proxies: written.trusted_proxies.clone(),
-                connection: written.connection.clone(),
-            }),
-            tls,
+/// Binds every listener.
+pub(super) fn bind(
+    settings: &Settings,
+    metrics: &Metrics,
+    now: UnixMillis,
+) -> anyhow::Result<(Vec<Bound>, Doors)> {
+    let (mut sockets, mut doors) = (Vec::new(), Vec::new());
+    for written in &settings.listeners {
+        let profile = Profile {
+            proxy: Arc::new(live::profile(written)),
+            tls: tls(written, None)?,
             proxy_protocol: written.proxy_protocol,
+            max_connections: written.max_connections,
             per_address: AddressBound::new(written.max_connections_per_address),
             metrics: metrics.for_listener(&written.name),
-        }),
-    })?;
-    let tls = written.tls.as_ref().map_or("off", |_| "on");
-    tracing::info!(door = "proxy", listener = &*written.name, address = %bound.address(), tls, "listening");
-    Ok(bound)
+        };
+        if let Some(tls) = &written.tls {
+            judge(&written.name, &tls.certificates, metrics, now);
+        }
+        let profile = Arc::new(ArcSwap::from_pointee(profile));
+        let bound = Bound::bind(ListenSettings {
+            address: written.address.clone(),
+            profile: Arc::clone(&profile),
+        })?;
+        let tls = written.tls.as_ref().map_or("off", |_| "on");
+        tracing::info!(door = "proxy", listener = &*written.name, address = %bound.address(), tls, "listening");
+        sockets.push(bound);
+        doors.push(profile);
+    }
+    Ok((sockets, Doors(doors)))
+}
+
+impl Doors {
+    /// What those listeners will say that something changed for. Nobody notices yet.
+    pub(super) fn rehung(&self, settings: &Settings, changes: &Changes) -> anyhow::Result<Rehung> {
+        let mut next = Vec::new();
+        for written in &settings.listeners {
+            let key = format!("listeners[{}]", written.name);
+            let mut doors = self.0.iter();
+            let Some(place) = doors.find(|d| d.load().proxy.name == written.name) else {
+                continue;
+            };
+            if !changes.touch(&key) {
+                continue;
+            }
+            let before = place.load();
+            // Another version of TLS or HTTP is agreed on by other rules.
+            let others = ["tls.min_version", "http2"].map(|name| format!("{key}.{name}"));
+            let same_rules = !others.iter().any(|other| changes.touch(other));
+            let known = before.tls.as_ref().filter(|_| same_rules);
+            next.push(Next {
+                profile: Profile {
+                    proxy: Arc::new(live::profile(written)),
+                    tls: tls(written, known)?,
+                    proxy_protocol: written.proxy_protocol,
+                    max_connections: written.max_connections,
+                    per_address: before.per_address.with_max(written.max_connections_per_address),
+                    metrics: before.metrics.clone(),
+                },
+                certificates: written.tls.as_ref().map(|tls| tls.certificates.clone()),
+                place: Arc::clone(place),
+            });
+        }
+        Ok(Rehung(next))
+    }
+}
+
+impl Rehung {
+    /// Lets them say it to whoever comes from now on.
+    pub(super) fn put(self, metrics: &Metrics, now: UnixMillis) {
+        for Next {
+            place,
+            profile,
+            certificates,
+        } in self.0
+        {
+            let name = Arc::clone(&profile.proxy.name);
+            let shown_before = place.load().tls.as_ref().map(|tls| tls.store().current());
+            if let (Some(tls), Some(certificates)) = (&profile.tls, &certificates) {
+                tls.store().replace(certificates.clone());
+            }
+            place.store(Arc::new(profile));
+            if let Some(before) = shown_before {
+                for certificate in before.iter() {
+                    metrics.forget_certificate(&name, certificate.label());
+                }
+            }
+            if let Some(certificates) = certificates {
+                judge(&name, &certificates, metrics, now);
+            }
+        }
+    }
+}
+
+/// TLS by these settings; where the rules are the same, the TLS that there is already.
+fn tls(written: &ListenerSettings, known: Option<&Tls>) -> anyhow::Result<Option<Tls>> {
+    match (&written.tls, known) {
+        (None, _) => Ok(None),
+        (Some(_), Some(known)) => Ok(Some(known.clone())),
+        (Some(settings), None) => {
+            let tls = Tls::new(settings, written.connection.http2);
+            tls.map(Some)
+                .with_context(|| format!("TLS of listener {}", written.name))
+        }
+    }
 }
 
 /// Notes when certificates end, and warns about those that have or soon will.

@@ -24,7 +24,7 @@ pub(super) fn refresh(rooms: &Rooms, metrics: &Metrics) {
     metrics
         .revocation_feed_age_seconds
         .set(std::time::Duration::from_millis(silent_ms).as_secs_f64());
-    for (issuer, age) in rooms.jwt.jwks_ages(now) {
+    for (issuer, age) in rooms.kinds.load().jwt.jwks_ages(now) {
         if let Some(age) = age {
             metrics.set_jwks_age(&issuer, age);
         }

@@ -6,11 +6,17 @@ mod demo;
 mod doors;
 mod echo;
 mod gauges;
+mod kinds;
+mod live;
+mod reload;
+mod reload_door;
 mod rooms;
 mod serve;
 mod tool;
 
 pub use demo::demo;
+pub use kinds::Kinds;
+pub use reload::{Reloaded, Reloads, Source};
 pub use rooms::Rooms;
 pub use serve::{Process, serve};
 pub use tool::Tool;

@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use arc_swap::ArcSwap;
 
 use super::convert;
-use crate::accounts::{self, Accounts, Issuers, KeyVault};
+use super::kinds::Kinds;
+use crate::accounts::{self, Accounts, KeyHandles, KeyVault};
 use crate::audit::{AuditQueue, UsageRecorder, retain};
-use crate::authn::kinds::{api_token, basic, device_token, jwt, sealed_device_token};
+use crate::authn::Authn;
 use crate::authn::revocation::RevocationIndex;
-use crate::authn::{Authn, Verifier};
 use crate::cluster::{FeedState, Follower};
 use crate::config::Settings;
 use crate::crypto::{CacheDigester, random};
@@ -32,6 +33,17 @@ use crate::telemetry::Metrics;
 /// How often revocations are forgotten that nothing can be presented against any more.
 const PRUNE_EVERY: Duration = Duration::from_secs(60);
 
+/// What credential kinds are built on; it stays while they come and go.
+pub(super) struct Ground {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) keys: KeyHandles,
+    pub(super) slow_pool: SlowPool,
+    pub(super) open_as: OpenAs,
+    pub(super) tasks: Tasks,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) clock: Clock,
+}
+
 /// Everything below the doors.
 pub struct Rooms {
     /// The store.
@@ -42,8 +54,10 @@ pub struct Rooms {
     pub accounts: Arc<Accounts>,
     /// Security events.
     pub audit: AuditQueue,
-    /// The JWT verifier, for the age of fetched keys.
-    pub jwt: Arc<jwt::JwtVerifier>,
+    /// The credential kinds in force.
+    pub kinds: Arc<ArcSwap<Kinds>>,
+    /// What the next ones are built on.
+    pub(super) ground: Ground,
     /// How fresh the revocation feed is.
     pub feed: Arc<FeedState>,
     /// Slow digests.
@@ -74,35 +88,19 @@ impl Rooms {
         if let Some(warning) = warning {
             tracing::warn!("{warning}");
         }
-        let keys = vault.handles().clone();
         let slow_pool = SlowPool::new(tasks.handle().clone(), convert::slow_pool(settings))
             .measured_by(Arc::clone(&metrics));
 
-        let sealed = Arc::new(convert::sealed_device_token(settings, &keys));
-        let api = Arc::new(settings.credentials.api_token.clone());
-        let basic_settings = settings.credentials.basic.clone();
-        let jwt_settings = convert::jwt(settings, &keys, open_as);
-        let jwt = Arc::new(
-            jwt::JwtVerifier::start(&jwt_settings, &clock, tasks, &metrics)
-                .context("credentials.jwt.issuers")?,
-        );
-        let lookup = || keys.lookup.clone();
-        let verifiers: Vec<Arc<dyn Verifier>> = vec![
-            Arc::new(sealed_device_token::SealedDeviceTokens::new(Arc::clone(&sealed))),
-            Arc::new(device_token::DeviceTokens::new(store.clone(), lookup())),
-            Arc::new(api_token::ApiTokens::new(
-                Arc::clone(&api),
-                store.clone(),
-                lookup(),
-                slow_pool.clone(),
-            )),
-            Arc::clone(&jwt) as Arc<dyn Verifier>,
-            Arc::new(basic::BasicPasswords::new(
-                &basic_settings,
-                store.clone(),
-                slow_pool.clone(),
-            )?),
-        ];
+        let ground = Ground {
+            store: Arc::clone(&store),
+            keys: vault.handles().clone(),
+            slow_pool: slow_pool.clone(),
+            open_as,
+            tasks: tasks.clone(),
+            metrics: Arc::clone(&metrics),
+            clock: clock.clone(),
+        };
+        let kinds = Kinds::build(settings, &ground)?;
 
         let revocations = Arc::new(RevocationIndex::new(settings.revocation.max_entries));
         let follower = Follower::new(store.clone(), revocations.clone(), clock.clone());
@@ -111,9 +109,8 @@ impl Rooms {
         let feed = Arc::clone(follower.state());
         let usage = UsageRecorder::spawn(&settings.usage, store.clone(), metrics.clone(), tasks);
         let authn = Authn::new(
-            verifiers.clone(),
+            Arc::clone(&kinds.verifiers),
             CacheDigester::random()?,
-            1,
             Arc::clone(&revocations),
             Arc::clone(&feed),
             usage,
@@ -126,31 +123,24 @@ impl Rooms {
             let authn = Arc::clone(&authn);
             Arc::new(move || authn.cache().credential_created())
         };
-        let access_token = jwt_settings.issuers.iter().find_map(jwt::AccessTokenIssuer::new);
-        let accounts = Arc::new(Accounts::new(accounts::Parts {
+        let parts = accounts::Parts {
             store: Arc::clone(&store),
             vault,
-            issuers: Issuers {
-                sealed_device_token: sealed,
-                device_token: settings.credentials.device_token_form,
-                api_token: api.as_ref().clone(),
-                basic: basic_settings,
-                access_token,
-            },
-            verifiers,
             revocations,
             created,
             slow_pool: slow_pool.clone(),
             metrics: Arc::clone(&metrics),
             clock: clock.clone(),
-        }));
+        };
+        let accounts = Arc::new(Accounts::new(parts, kinds.for_accounts(settings, &ground)));
         let audit = AuditQueue::spawn(&settings.audit, store.clone(), metrics.clone(), tasks);
         let rooms = Self {
             store,
             authn,
             accounts,
             audit,
-            jwt,
+            kinds: Arc::new(ArcSwap::from_pointee(kinds)),
+            ground,
             feed,
             slow_pool,
             metrics,
@@ -169,8 +159,16 @@ impl Rooms {
         Ok(rooms)
     }
 
-    /// The gate over these rooms, by the configured routes.
-    pub fn gate(&self, settings: &Settings) -> anyhow::Result<Gate> {
+    /// Puts other kinds in force, for all but the proxy: its gate has them already.
+    pub(super) fn replace_kinds(&self, kinds: Kinds, settings: &Settings) {
+        self.authn.replace_verifiers(Arc::clone(&kinds.verifiers));
+        self.accounts
+            .replace_kinds(kinds.for_accounts(settings, &self.ground));
+        self.kinds.store(Arc::new(kinds));
+    }
+
+    /// A gate over these rooms, by the configured routes and with these kinds.
+    pub fn gate(&self, settings: &Settings, kinds: &Kinds) -> anyhow::Result<Gate> {
         let mut seed = [0; 16];
         random::fill(&mut seed)?;
         let request_ids = RequestIds::new(seed);
@@ -179,6 +177,7 @@ impl Rooms {
             upstream_headers: Arc::new(UpstreamHeaders::new(rules, request_ids.clone())),
             routes: RouteTable::new(settings.routes.clone()),
             shapes: convert::shapes(settings),
+            verifiers: Arc::clone(&kinds.verifiers),
         };
         let keys = self.accounts.vault().handles().assertion.clone();
         let assertions = AssertionSigner::new(settings.assertion_issuer.as_ref(), keys);
@@ -196,7 +195,7 @@ impl Rooms {
     fn follow(&self, follower: Follower, every: Duration, tasks: &Tasks) {
         tasks.spawn("revocation-feed", follower.run(every, tasks.shutdown().clone()));
         let (accounts, authn) = (Arc::clone(&self.accounts), Arc::clone(&self.authn));
-        let (jwt, metrics) = (Arc::clone(&self.jwt), Arc::clone(&self.metrics));
+        let (kinds, metrics) = (Arc::clone(&self.kinds), Arc::clone(&self.metrics));
         let (store, clock, shutdown) = (
             Arc::clone(&self.store),
             self.clock.clone(),
@@ -209,7 +208,8 @@ impl Rooms {
             for timer in [&mut keys, &mut pruning] {
                 timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             }
-            let mut key_changes = jwt.key_changes();
+            let changes_of = |kinds: &Kinds| (Arc::clone(&kinds.jwt), kinds.jwt.key_changes());
+            let mut known = changes_of(&kinds.load());
             loop {
                 tokio::select! {
                     () = shutdown.cancelled() => return,
@@ -218,8 +218,9 @@ impl Rooms {
                             metrics.clock_jumps.inc();
                             tracing::warn!(by_ms, "the wall clock was set; credentials' own times follow it");
                         }
-                        let changes = jwt.key_changes();
-                        if std::mem::replace(&mut key_changes, changes) != changes {
+                        let (before, changes) = std::mem::replace(&mut known, changes_of(&kinds.load()));
+                        // Another verifier begins without verdicts.
+                        if Arc::ptr_eq(&before, &known.0) && changes != known.1 {
                             authn.revocations().void_all();
                         }
                         if let Err(error) = accounts.refresh_keys().await {

@@ -13,21 +13,21 @@ use anyhow::Context;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
+use super::doors::Doors;
+use super::reload::{Asks, Reloader, Reloads, Requested, Source};
 use super::rooms::Rooms;
-use super::{convert, doors, gauges};
+use super::{doors, gauges, live};
 use crate::accounts::{Administrators, HandedOver, hand_over_administrator_token};
-use crate::authn::kinds::jwt;
-use crate::authz::policy::Access;
-use crate::config::Settings;
-use crate::config::settings::IssuerKeys;
+use crate::authz::policy::{Access, RoutePolicy};
+use crate::config::{Loaded, Settings};
 use crate::domain::clock::{Clock, UnixMillis};
 use crate::edge::listener::{
     self, Bound, DrainTimes, Entrance, ListenAddress, Profile, Serving, UnixSignals,
 };
-use crate::edge::management::{self, AdminSocket};
-use crate::edge::proxy::own_pages::PublicKeys;
-use crate::edge::proxy::{Engine, EngineParts, OwnPages};
+use crate::edge::management::{self, AdminSocket, Configuration};
+use crate::edge::proxy::{Engine, EngineParts, InForce};
 use crate::edge::status::StatusDoor;
+use crate::gate::Gate;
 use crate::runtime::drain::{Drain, Stage};
 use crate::runtime::lines::Lines;
 use crate::runtime::readiness::{Latch, Readiness};
@@ -35,6 +35,7 @@ use crate::runtime::service_manager::{ServiceManager, ServiceManagerSettings};
 use crate::runtime::tasks::{Stopped, Tasks};
 use crate::runtime::workers::{Threads, Workers, default_threads};
 use crate::store::sqlite::OpenAs;
+use crate::telemetry::logging::LogControl;
 use crate::telemetry::{Metrics, logging};
 
 /// Threads of the control runtime: store calls, management, look-ups, hashing hand-over.
@@ -52,6 +53,13 @@ pub struct Process {
     log: Lines,
     signals: UnixSignals,
     manager: ServiceManager,
+    log_control: LogControl,
+    in_force: InForce<Gate>,
+    doors: Doors,
+    reloads: Reloads,
+    asks: Asks,
+    /// What reloads begin with; `None`: there are none.
+    configured: Option<(Loaded, Source)>,
     drain: Drain,
     starting: Latch,
     listeners: Vec<Bound>,
@@ -61,9 +69,10 @@ pub struct Process {
     side_tasks: Tasks,
 }
 
-/// Serves until told to stop.
-pub fn serve(settings: &Settings, manager: &ServiceManagerSettings) -> anyhow::Result<()> {
-    Process::start(settings, manager)?.run();
+/// Serves until told to stop. Reloads read the same source again.
+pub fn serve(loaded: Loaded, source: Source, manager: &ServiceManagerSettings) -> anyhow::Result<()> {
+    let process = Process::start(&loaded.settings, manager)?;
+    process.reloading(loaded, source).run();
     Ok(())
 }
 
@@ -76,7 +85,7 @@ impl Process {
             LOG_QUEUE_BYTES,
             metrics.log_lines_dropped.clone(),
         )?;
-        logging::install(settings.log.format, settings.log.level, Arc::new(log.clone()))?;
+        let log_control = logging::install(settings.log.format, settings.log.level, Arc::new(log.clone()))?;
         logging::hook_panics(Arc::clone(&metrics));
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(CONTROL_THREADS)
@@ -104,14 +113,22 @@ impl Process {
         let rooms = Arc::new(runtime.block_on(built)?);
         runtime.block_on(first_administrator(settings, &rooms))?;
         let side_tasks = Tasks::on(runtime.handle().clone());
-        runtime.block_on(side_doors(settings, &rooms, readiness, &tasks, &side_tasks))?;
+        let (reloads, asks) = Reloads::channel();
+        let owners = Arc::new(reloads.clone());
+        runtime.block_on(side_doors(
+            settings,
+            &rooms,
+            readiness,
+            owners,
+            &tasks,
+            &side_tasks,
+        ))?;
 
-        let gate = Arc::new(rooms.gate(settings)?);
-        let upstreams = convert::upstreams(settings, &metrics, &tasks)?;
+        let standing = live::build(settings, &rooms.kinds.load(), &rooms, None)?;
+        live::attend(&standing, None, &tasks);
+        let in_force = InForce::new(standing);
         let parts = EngineParts {
-            own_pages: own_pages(settings, &rooms),
-            decide: gate,
-            upstreams,
+            in_force: in_force.clone(),
             clock,
             drain: drain.clone(),
             metrics,
@@ -120,8 +137,8 @@ impl Process {
         let workers = Workers::start(threads, move |deadlines| {
             Entrance::new(Engine::new(&parts, deadlines))
         })?;
-        let listeners = doors::bind(settings, &rooms.metrics, rooms.clock.now().wall)?;
-        announce(settings);
+        let (listeners, doors) = doors::bind(settings, &rooms.metrics, rooms.clock.now().wall)?;
+        announce(settings, None);
         let manager = service_manager(manager, workers.threads(), &drain, &tasks, &side_tasks);
         let times = DrainTimes {
             delay: settings.drain.delay,
@@ -135,12 +152,24 @@ impl Process {
             log,
             signals,
             manager,
+            log_control,
+            in_force,
+            doors,
+            reloads,
+            asks,
+            configured: None,
             drain,
             starting,
             listeners,
             workers,
             times,
         })
+    }
+
+    /// Takes up what this source says whenever that changes, beginning with what was loaded from it.
+    pub fn reloading(mut self, loaded: Loaded, source: Source) -> Self {
+        self.configured = Some((loaded, source));
+        self
     }
 
     /// The addresses of the proxy over TCP.
@@ -172,6 +201,12 @@ impl Process {
             log,
             signals,
             manager,
+            log_control,
+            in_force: standing,
+            doors,
+            reloads,
+            asks,
+            configured,
             drain,
             starting,
             listeners,
@@ -187,6 +222,19 @@ impl Process {
         manager.ready("serving");
         let metrics = Arc::clone(&rooms.metrics);
         in_force(&metrics, rooms.clock.now().wall);
+        if let Some((loaded, source)) = configured {
+            let reloader = Reloader {
+                source,
+                loaded,
+                rooms: Arc::clone(&rooms),
+                in_force: standing,
+                doors,
+                log: log_control,
+                manager,
+                tasks: tasks.clone(),
+            };
+            tasks.spawn("reload", reloader.run(asks));
+        }
         let flush = async move {
             if let Stopped::TimedOut { still_running } = tasks.stop(STOP_TASKS).await {
                 tracing::error!(still_running, "background tasks did not end in time");
@@ -199,7 +247,7 @@ impl Process {
             drain,
             times,
             signals,
-            on_hangup: Box::new(hangup),
+            on_hangup: Box::new(move || hangup(&reloads)),
             flush: Box::pin(flush),
         });
         side_tasks.shutdown().cancel();
@@ -243,12 +291,15 @@ fn service_manager(
 }
 
 /// What SIGHUP does.
-fn hangup() {
-    tracing::info!("SIGHUP: the configuration is read at the start only; restart to change it");
+fn hangup(reloads: &Reloads) {
+    match reloads.request() {
+        Requested::Heard => tracing::info!("SIGHUP: reading the configuration again"),
+        Requested::NobodyThere => tracing::info!("SIGHUP: there is no configuration to read again"),
+    }
 }
 
 /// The configuration is in force now.
-fn in_force(metrics: &Metrics, now: UnixMillis) {
+pub(super) fn in_force(metrics: &Metrics, now: UnixMillis) {
     metrics.config_last_reload_successful.set(1);
     let since_epoch = Duration::from_millis(u64::try_from(now.0).unwrap_or(0));
     metrics
@@ -275,6 +326,7 @@ async fn side_doors(
     settings: &Settings,
     rooms: &Arc<Rooms>,
     readiness: Readiness,
+    configuration: Arc<dyn Configuration>,
     tasks: &Tasks,
     side_tasks: &Tasks,
 ) -> anyhow::Result<()> {
@@ -282,7 +334,12 @@ async fn side_doors(
     let socket = AdminSocket::bind(&settings.admin.socket).context("the admin socket")?;
     tasks.spawn(
         "admin-socket",
-        socket.serve(Arc::clone(&rooms.accounts), tasks.clone(), end.clone()),
+        socket.serve(
+            Arc::clone(&rooms.accounts),
+            configuration,
+            tasks.clone(),
+            end.clone(),
+        ),
     );
     if let Some(address) = settings.admin.address {
         let (listener, address) = bind("admin.address", address).await?;
@@ -320,34 +377,21 @@ async fn bind(key: &str, address: SocketAddr) -> anyhow::Result<(TcpListener, So
     Ok((listener, bound))
 }
 
-/// The public keys are published when something is signed with them.
-fn own_pages(settings: &Settings, rooms: &Rooms) -> OwnPages {
-    let asserts = settings
-        .routes
-        .iter()
-        .any(|r| r.upstream_headers.assertion_audience.is_some());
-    let issues = settings
-        .credentials
-        .jwt_issuers
-        .iter()
-        .any(|i| matches!(i.keys, IssuerKeys::Own));
-    if !asserts && !issues {
-        return OwnPages::default();
-    }
-    let keys = rooms.accounts.vault().handles().clone();
-    let jwks: PublicKeys = Arc::new(move || jwt::public_jwks(&[&keys.jwt, &keys.assertion]));
-    OwnPages { jwks: Some(jwks) }
-}
-
-/// Says at start what an operator should know: public routes, and what is allowed but unusual.
-fn announce(settings: &Settings) {
-    for route in settings.routes.iter().filter(|r| r.access == Access::Public) {
-        tracing::info!(
-            route = &*route.name,
-            "public: everyone comes in without a credential"
-        );
+/// Says what an operator should know and was not told before: public routes, and what is allowed but unusual.
+pub(super) fn announce(settings: &Settings, before: Option<&Settings>) {
+    let is_public = |r: &&Arc<RoutePolicy>| r.access == Access::Public;
+    for route in settings.routes.iter().filter(is_public) {
+        let mut known = before.iter().flat_map(|b| &b.routes).filter(is_public);
+        if !known.any(|known| known.name == route.name && known.matches == route.matches) {
+            tracing::info!(
+                route = &*route.name,
+                "public: everyone comes in without a credential"
+            );
+        }
     }
     for warning in &settings.warnings {
-        tracing::warn!(key = warning.key, "{}", warning.text);
+        if before.is_none_or(|before| !before.warnings.contains(warning)) {
+            tracing::warn!(key = warning.key, "{}", warning.text);
+        }
     }
 }

@@ -15,6 +15,7 @@ pub mod service;
 pub mod throttle;
 pub mod toll;
 pub mod verifier;
+pub mod verifiers;
 
 #[cfg(test)]
 pub mod testing;
@@ -24,6 +25,7 @@ pub use presented::{Carrier, Presented};
 pub use service::{Authn, AuthnSettings, Question, Recall};
 pub use toll::Toll;
 pub use verifier::{Inspection, Price, Rejection, Verified, Verifier};
+pub use verifiers::{Verdicts, Verifiers};
 
 /// A credential's own rule about transports, as its row says it.
 pub use crate::store::Transport;

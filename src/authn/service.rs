@@ -4,8 +4,11 @@
 //! stateless token. Only what it cannot answer goes to `look_up`, which runs on the control runtime.
 //! Every answer, old or new, is judged by the revocation index before it is handed out.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
+
+use arc_swap::ArcSwap;
 
 use super::cache::{CacheKey, CacheSettings, Known, VerdictCache};
 use super::flights::{Flights, Landing, Outcome, Part};
@@ -15,11 +18,11 @@ use super::revocation::{RevocationIndex, Standing, is_stateless};
 use super::throttle::{FailedCredentialThrottle, Leave, ThrottleSettings};
 use super::toll::{Toll, TollGate};
 use super::verifier::{Blame, Inspection, Price, Rejection, Verifier};
+use super::verifiers::{Entry, Verifiers};
 use crate::audit::UsageRecorder;
 use crate::cluster::FeedState;
 use crate::crypto::digest::CacheDigester;
 use crate::domain::clock::{Clock, Now, Stopwatch};
-use crate::domain::identity::CredentialKind;
 use crate::domain::net::ClientIp;
 use crate::domain::reason::Reason;
 use crate::runtime::tasks::Tasks;
@@ -59,9 +62,8 @@ impl Default for AuthnSettings {
 
 /// Verifies credentials.
 pub struct Authn {
-    verifiers: Vec<Arc<dyn Verifier>>,
+    verifiers: ArcSwap<Verifiers>,
     digester: CacheDigester,
-    generation: u32,
     cache: VerdictCache,
     throttle: Arc<FailedCredentialThrottle>,
     flights: Arc<Flights>,
@@ -83,12 +85,21 @@ pub enum Recall {
     Ask(Question),
 }
 
-/// A look-up to be made.
-#[derive(Debug)]
+/// A look-up to be made, by the verifier that was in force when it was asked for.
 pub struct Question {
+    verifier: Arc<dyn Verifier>,
     key: CacheKey,
     public_id: Option<u64>,
     standing: Acquaintance,
+}
+
+impl fmt::Debug for Question {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Question")
+            .field("kind", &self.verifier.kind())
+            .field("standing", &self.standing)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Whether this very credential was good before: then its owner need not pass the throttle.
@@ -111,15 +122,14 @@ fn is_about_who_asked(rejection: &Rejection) -> bool {
 }
 
 impl Authn {
-    /// Puts the room together. `generation` changes whenever verifiers do.
+    /// Puts the room together.
     #[expect(
         clippy::too_many_arguments,
         reason = "the composition root names each part once"
     )]
     pub fn new(
-        verifiers: Vec<Arc<dyn Verifier>>,
+        verifiers: Arc<Verifiers>,
         digester: CacheDigester,
-        generation: u32,
         revocations: Arc<RevocationIndex>,
         feed: Arc<FeedState>,
         usage: UsageRecorder,
@@ -129,9 +139,8 @@ impl Authn {
         metrics: Arc<Metrics>,
     ) -> Arc<Self> {
         Arc::new(Self {
-            verifiers,
+            verifiers: ArcSwap::new(verifiers),
             digester,
-            generation,
             cache: VerdictCache::new(settings.cache),
             throttle: Arc::new(FailedCredentialThrottle::new(settings.throttle)),
             flights: Flights::new(settings.max_flights),
@@ -155,26 +164,33 @@ impl Authn {
         &self.revocations
     }
 
-    /// The verifier of a kind.
-    pub fn verifier(&self, kind: CredentialKind) -> Option<&Arc<dyn Verifier>> {
-        self.verifiers.iter().find(|v| v.kind() == kind)
+    /// The verifiers in force, for whoever has no snapshot that holds them.
+    pub fn verifiers(&self) -> Arc<Verifiers> {
+        self.verifiers.load_full()
     }
 
-    /// Answers from memory. Awaits nothing, takes no lock that a look-up holds while it works.
-    pub fn recall(&self, presented: &Presented<'_>, from: ClientIp, now: Now) -> Recall {
-        let Some(verifier) = self.verifier(presented.kind) else {
+    /// Puts others in force, for whoever has no snapshot that holds them.
+    pub fn replace_verifiers(&self, verifiers: Arc<Verifiers>) {
+        self.verifiers.store(verifiers);
+    }
+
+    /// Answers from memory, or from the bytes alone. Awaits nothing, takes no lock that a look-up holds while it
+    /// works. The verifiers are an argument: a request stays with those it began with.
+    pub fn recall(
+        &self,
+        verifiers: &Verifiers,
+        presented: &Presented<'_>,
+        from: ClientIp,
+        now: Now,
+    ) -> Recall {
+        let Some(entry) = verifiers.entry(presented.kind) else {
             return Recall::Decided(Err(Rejection::caller(Reason::KindNotAccepted)));
         };
+        let verifier = &entry.verifier;
         if !verifier.cached() {
             return Recall::Decided(self.decide_stateless(verifier.as_ref(), presented, now));
         }
-        // With the kind: one door may take for a JWT what another asks about as an API token.
-        let key = self.digester.digest(
-            presented.carrier as u8,
-            presented.kind as u8,
-            self.generation,
-            presented.credential,
-        );
+        let key = self.key(presented, entry.generation);
         let mut standing = Acquaintance::Stranger;
         match self.cache.known(&key, now.mono) {
             Known::Good(material) => {
@@ -190,6 +206,7 @@ impl Authn {
                 self.metrics.cache_negative_hits.inc();
                 return Recall::Decided(Err(rejection));
             }
+            Known::Nothing if self.was_good_before(entry, presented, now) => standing = Acquaintance::WasGood,
             Known::Nothing => {}
         }
         self.metrics.cache_misses.inc();
@@ -199,6 +216,7 @@ impl Authn {
             Inspection::Verified(_) => return Recall::Decided(Err(Rejection::ours(Reason::InternalError))),
         };
         let question = Question {
+            verifier: Arc::clone(verifier),
             key,
             public_id,
             standing,
@@ -207,6 +225,22 @@ impl Authn {
             Ok(()) => Recall::Ask(question),
             Err(throttled) => Recall::Decided(Err(throttled)),
         }
+    }
+
+    /// With the kind: one door may take for a JWT what another asks about as an API token.
+    fn key(&self, presented: &Presented<'_>, generation: u32) -> CacheKey {
+        let (carrier, kind) = (presented.carrier as u8, presented.kind as u8);
+        self.digester
+            .digest(carrier, kind, generation, presented.credential)
+    }
+
+    /// Whether the verifier before this one found it good. It is looked up all the same; but when a reload lets
+    /// all be looked up anew, a bad neighbor must not shut out the good ones.
+    fn was_good_before(&self, entry: &Entry, presented: &Presented<'_>, now: Now) -> bool {
+        entry.before.is_some_and(|generation| {
+            let before = self.cache.known(&self.key(presented, generation), now.mono);
+            matches!(before, Known::Good(_))
+        })
     }
 
     /// Whether the throttle lets a look-up begin. One that always pays a slow hash is refused here already,
@@ -304,9 +338,10 @@ impl Authn {
     ) {
         let this = Arc::clone(self);
         let (key, public_id) = (question.key, question.public_id);
+        let verifier = Arc::clone(&question.verifier);
         let toll = Toll::of(from, self.toll_gate(question, from));
         self.tasks.spawn("look-up", async move {
-            let outcome = this.verify(key, &presented, &toll).await;
+            let outcome = this.verify(key, verifier.as_ref(), &presented, &toll).await;
             if let Err(rejection) = &outcome {
                 this.count_failure(rejection, &toll, from, public_id);
             }
@@ -328,14 +363,17 @@ impl Authn {
     }
 
     /// One verification, on the control runtime, with its verdict remembered.
-    async fn verify(&self, key: CacheKey, presented: &PresentedOwned, toll: &Toll) -> Outcome {
+    async fn verify(
+        &self,
+        key: CacheKey,
+        verifier: &dyn Verifier,
+        presented: &PresentedOwned,
+        toll: &Toll,
+    ) -> Outcome {
         let now = self.clock.now();
         let creations = self.cache.creations();
         // Before the store is read: whatever is revoked from here on is newer than the verdict.
         let since = self.revocations.epoch();
-        let Some(verifier) = self.verifier(presented.kind) else {
-            return Err(Rejection::caller(Reason::KindNotAccepted));
-        };
         let verdict = match verifier.look_up(presented, toll, now).await {
             Ok(verified) => match self.revocations.standing_of_fresh(&verified.identity) {
                 Standing::Good(_) => Ok(verified),

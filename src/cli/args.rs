@@ -42,9 +42,11 @@ pub enum Command {
     Demo(Demo),
     /// Check the configuration and show what a start would do.
     Check(Without),
-    /// Print the configuration in effect, or its JSON Schema.
+    /// Print the configuration in effect or its JSON Schema, or compare it with another.
     #[command(subcommand)]
     Config(Config),
+    /// Let the running server read its configuration again, and wait until it is in force.
+    Reload,
     /// Credentials of every kind.
     #[command(subcommand)]
     Token(Token),
@@ -124,6 +126,12 @@ pub enum Config {
     Print(Without),
     /// The JSON Schema of the configuration file.
     Schema,
+    /// What would change: in the running server by a reload, or if FILE were its configuration; between the
+    /// configuration and FILE when none runs. Exit code 0: nothing, 3: something, 4: something that takes a restart.
+    Diff {
+        /// Another configuration file.
+        file: Option<PathBuf>,
+    },
 }
 
 /// Which sort of credential.

@@ -35,10 +35,19 @@ pub enum Client {
 impl Client {
     /// Finds out who answers.
     pub async fn connect(settings: &Settings) -> Result<Self, Failure> {
+        if let Some(server) = Self::running(settings).await? {
+            return Ok(server);
+        }
+        let tool = Tool::open(settings).await.map_err(Failure::failed)?;
+        Ok(Self::Here(Box::new(tool)))
+    }
+
+    /// The running server; `None` when none runs.
+    pub async fn running(settings: &Settings) -> Result<Option<Self>, Failure> {
         match UnixStream::connect(&settings.admin.socket).await {
             Ok(stream) => {
                 check_server(&stream, settings)?;
-                over(stream).await
+                over(stream).await.map(Some)
             }
             Err(e)
                 if matches!(
@@ -46,8 +55,7 @@ impl Client {
                     io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
                 ) =>
             {
-                let tool = Tool::open(settings).await.map_err(Failure::failed)?;
-                Ok(Self::Here(Box::new(tool)))
+                Ok(None)
             }
             Err(e) => Err(unreachable(&settings.admin.socket, &e)),
         }

@@ -2,17 +2,19 @@
 //!
 //! Management commands are requests to the management door, over its socket when a server runs, else in
 //! this process; they return when what they changed is durable. Exit codes: 0 done, 1 failed, 2 wrong
-//! usage or configuration. Serving itself is composed in `app`.
+//! usage or configuration; `config diff` also has 3 and 4, for something that differs. Serving itself is composed in `app`.
 
 mod args;
 mod client;
 mod commands;
+mod configuration;
 mod demo;
 mod health;
 mod output;
 mod show;
 
 use std::ffi::OsString;
+use std::future::Future;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +24,7 @@ use clap::Parser;
 use self::args::{Cli, Command, Common, Config, Without};
 use self::client::Client;
 use self::output::{Form, Output};
-use crate::app;
+use crate::app::{self, Source};
 use crate::config::{self, Environment, Flags, Loaded};
 use crate::runtime::lines::Lines;
 use crate::telemetry::Metrics;
@@ -90,8 +92,10 @@ fn dispatch(cli: Cli, out: Output) -> Result<ExitCode, Failure> {
             "--json is for commands that answer; log lines take their form from `log.format`".to_owned(),
         )),
         Command::Serve(wanted) => {
-            let loaded = load(&common, &wanted.without, out)?;
-            app::serve(&loaded.settings, &config::service_manager_of_process()).map_err(Failure::failed)?;
+            let source = source(&common, &wanted.without);
+            let loaded = load_from(&source, out)?;
+            let manager = config::service_manager_of_process();
+            app::serve(loaded, source, &manager).map_err(Failure::failed)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Demo(_) if common.config.is_some() || common.data_dir.is_some() => Err(Failure::Usage(
@@ -123,6 +127,16 @@ fn dispatch(cli: Cli, out: Output) -> Result<ExitCode, Failure> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Health(wanted) => health::run(&wanted, out),
+        Command::Config(Config::Diff { file }) => {
+            let source = source_for_tools(&common);
+            let loaded = load_from(&source, out)?;
+            let comparing = configuration::diff(&source, &loaded, file.as_deref(), out);
+            block_on(comparing)
+        }
+        Command::Reload => {
+            let loaded = load_for_tools(&common, out)?;
+            block_on(configuration::reload(&loaded, out))
+        }
         Command::Version => {
             let version = env!("CARGO_PKG_VERSION");
             match out.form() {
@@ -137,14 +151,16 @@ fn dispatch(cli: Cli, out: Output) -> Result<ExitCode, Failure> {
             }
             let loaded = load_for_tools(&common, out)?;
             let log = warnings_to_stderr()?;
-            tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()?
-                .block_on(manage(cli.command, &loaded, out))?;
+            block_on(manage(cli.command, &loaded, out))?;
             log.flush(Duration::from_secs(1));
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    runtime.enable_all().build()?.block_on(work)
 }
 
 async fn manage(command: Command, loaded: &Loaded, out: Output) -> Result<(), Failure> {
@@ -160,6 +176,7 @@ async fn manage(command: Command, loaded: &Loaded, out: Output) -> Result<(), Fa
         | Command::Check(_)
         | Command::Config(_)
         | Command::Health(_)
+        | Command::Reload
         | Command::Version => Ok(()),
     };
     client.close().await;
@@ -176,13 +193,24 @@ fn warnings_to_stderr() -> Result<Lines, Failure> {
 
 /// Loads the configuration, or prints every problem it has.
 fn load(common: &Common, without: &Without, out: Output) -> Result<Loaded, Failure> {
-    let flags = Flags {
-        config: common.config.clone(),
-        upstream: without.upstream.clone(),
-        listen: without.listen.clone(),
-        data_dir: common.data_dir.clone(),
-    };
-    config::load(&flags, &Environment::of_process()).map_err(|problems| {
+    load_from(&source(common, without), out)
+}
+
+/// Where the configuration comes from.
+fn source(common: &Common, without: &Without) -> Source {
+    Source {
+        flags: Flags {
+            config: common.config.clone(),
+            upstream: without.upstream.clone(),
+            listen: without.listen.clone(),
+            data_dir: common.data_dir.clone(),
+        },
+        environment: Environment::of_process(),
+    }
+}
+
+fn load_from(source: &Source, out: Output) -> Result<Loaded, Failure> {
+    config::load(&source.flags, &source.environment).map_err(|problems| {
         if out.form() == Form::Json {
             let _ = out.json(&problems.to_json());
         }
@@ -192,7 +220,7 @@ fn load(common: &Common, without: &Without, out: Output) -> Result<Loaded, Failu
 
 /// The configuration for commands that forward nothing: without a file, the defaults that `serve --upstream`
 /// has. Where the app is does not matter to them.
-fn load_for_tools(common: &Common, out: Output) -> Result<Loaded, Failure> {
+fn source_for_tools(common: &Common) -> Source {
     let without = Without {
         upstream: common
             .config
@@ -200,5 +228,9 @@ fn load_for_tools(common: &Common, out: Output) -> Result<Loaded, Failure> {
             .then(|| "http://127.0.0.1:9000".to_owned()),
         listen: None,
     };
-    load(common, &without, out)
+    source(common, &without)
+}
+
+fn load_for_tools(common: &Common, out: Output) -> Result<Loaded, Failure> {
+    load_from(&source_for_tools(common), out)
 }

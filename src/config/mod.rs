@@ -4,9 +4,11 @@
 //! `walk` holds it against the schema of the [`raw`] types; `resolve` makes [`Settings`] of it. Nobody
 //! else knows YAML or reads the environment for settings. Starts nothing, makes no file.
 
+mod compare;
 mod complete;
 mod environment;
 mod load;
+mod named;
 mod print;
 pub mod problems;
 pub mod raw;
@@ -20,8 +22,10 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
+pub use compare::{Change, Changes, Extent, FIXED, Fixed, Takes};
 pub use environment::{Environment, Flags};
-pub use load::{Loaded, load, load_text};
+pub use load::{Loaded, Offer, load, load_text, load_text_with, offer};
+pub use named::{NamedFile, Since};
 pub use print::{public_routes, summary, yaml};
 pub use problems::{Problem, Problems};
 pub use schema::json_schema;

@@ -6,8 +6,11 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::path::Path;
 
 use serde::Serialize;
+
+use super::named::{Content, NamedFile, Noted};
 
 /// Where a value was written.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -39,6 +42,16 @@ pub struct Problem {
     pub expected: String,
     /// What to do.
     pub remedy: String,
+}
+
+impl Problem {
+    /// The line of the file that it stands on, if it stands in the file.
+    pub fn line(&self) -> Option<usize> {
+        match self.origin {
+            Some(Origin::File { line, .. }) => Some(line),
+            _ => None,
+        }
+    }
 }
 
 /// Every problem of one configuration, in the order of the file.
@@ -87,11 +100,12 @@ impl fmt::Display for Problems {
 
 impl std::error::Error for Problems {}
 
-/// Collects problems, and knows where each key was written.
+/// Collects problems, and knows where each key was written and what it led to.
 #[derive(Debug, Default)]
 pub struct Report {
     origins: HashMap<String, Origin>,
     problems: Vec<Problem>,
+    noted: Noted,
 }
 
 impl Report {
@@ -140,6 +154,26 @@ impl Report {
             let origin = self.origin(key);
             self.add_at(key, origin, found, expected, remedy);
         }
+    }
+
+    /// Notes a file that a key names, and what was in it.
+    pub fn note_file(&mut self, key: &str, path: &Path, content: Option<Content>) {
+        self.noted.files.push(NamedFile {
+            key: key.to_owned(),
+            path: path.to_owned(),
+            content,
+        });
+    }
+
+    /// Notes a secret that stands at a key.
+    pub fn note_secret(&mut self, key: &str, text: &str) {
+        let content = Content::of(text.as_bytes());
+        self.noted.secrets.insert(key.to_owned(), content);
+    }
+
+    /// What was noted.
+    pub fn noted(&self) -> &Noted {
+        &self.noted
     }
 
     /// How many problems there are so far.

@@ -178,6 +178,11 @@ pub enum IssuerKeys {
 }
 
 impl IssuerSettings {
+    /// Whether its keys are fetched over the network, again and again.
+    pub fn is_fetched(&self) -> bool {
+        matches!(self.keys, IssuerKeys::Given(KeySource::JwksUrl(_)))
+    }
+
     /// The issuer as the kind takes it, with this installation's signing keys where they are meant.
     pub fn with(&self, own: &OwnKeys) -> Issuer {
         self.with_source(match &self.keys {

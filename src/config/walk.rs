@@ -196,6 +196,9 @@ fn checked(key: &str, form: &TextShape, text: &str, report: &mut Report) -> Opti
         report.add(key, found, misfit.expected, misfit.remedy);
         return None;
     }
+    if form.secrecy == Secrecy::Secret {
+        report.note_secret(key, text);
+    }
     let too_little = form
         .least
         .as_deref()

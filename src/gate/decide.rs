@@ -6,12 +6,12 @@
 //!                    └────────────▶ anonymous Permit      └─▶ look_up (awaits)
 //! ```
 //!
-//! A cache hit awaits nothing. The snapshot is read once; what was read is passed down.
+//! A cache hit awaits nothing. A gate never changes: a reload makes another one, and a request stays with the
+//! one it began with.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 
@@ -25,7 +25,7 @@ use super::upstream_headers::{RequestIds, UpstreamHeaders};
 use super::verdict::{Forwarding, Refusal, Verdict};
 use crate::audit::{AuditQueue, RefusalEvent};
 use crate::authn::extract::{Shapes, extract, path_token, strip_query_parameters};
-use crate::authn::{Authenticated, Authn, Presented, Recall, Rejection};
+use crate::authn::{Authenticated, Authn, Presented, Recall, Rejection, Verifiers};
 use crate::authz::policy::{DialectChoice, Requirement, RoutePolicy};
 use crate::authz::{Admitted, Denial, Encryption, Permit, admit, authorize, permit_anonymous};
 use crate::domain::clock::{Now, Stopwatch};
@@ -36,20 +36,21 @@ use crate::domain::scope::MethodClass;
 use crate::telemetry::Metrics;
 use crate::telemetry::labels::Stage;
 
-/// Everything a decision reads that a reload replaces, as one.
-#[derive(Debug)]
+/// The part of the configuration that decisions read. A reload makes another gate with another one.
 pub struct Snapshot {
     /// The routes.
     pub routes: RouteTable,
     /// The shapes of credentials.
     pub shapes: Shapes,
+    /// Who verifies them.
+    pub verifiers: Arc<Verifiers>,
     /// Writes the heads that go to upstreams.
     pub upstream_headers: Arc<UpstreamHeaders>,
 }
 
 /// The one place that decides.
 pub struct Gate {
-    snapshot: ArcSwap<Snapshot>,
+    snapshot: Snapshot,
     authn: Arc<Authn>,
     audit: AuditQueue,
     assertions: AssertionSigner,
@@ -81,7 +82,7 @@ impl Stop<'_> {
 }
 
 impl Gate {
-    /// A gate that decides by this snapshot until it is given another.
+    /// A gate that decides by this snapshot.
     pub fn new(
         snapshot: Snapshot,
         authn: Arc<Authn>,
@@ -90,7 +91,6 @@ impl Gate {
         request_ids: RequestIds,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let snapshot = ArcSwap::from_pointee(snapshot);
         Self {
             snapshot,
             authn,
@@ -182,18 +182,10 @@ impl Gate {
         client: EffectiveClient,
         now: Now,
     ) -> Result<Permitted, Stop<'a>> {
-        // In a block of its own: the snapshot is not held while something is awaited.
-        let (route, writer, selected) = {
-            let snapshot = self.snapshot.load();
-            let found = snapshot.routes.select(facts.host, path, facts.method);
-            let route = found.map_err(Stop::before_routing)?;
-            let selected = self.select(&snapshot.shapes, route, facts, path, client, now)?;
-            (
-                Arc::clone(route),
-                Arc::clone(&snapshot.upstream_headers),
-                selected,
-            )
-        };
+        let snapshot = &self.snapshot;
+        let found = snapshot.routes.select(facts.host, path, facts.method);
+        let route = found.map_err(Stop::before_routing)?;
+        let selected = self.select(route, facts, path, client, now)?;
         let (permit, dialect) = match selected {
             Selected::Public(permit) => (permit, choose(route.dialect, None, facts.headers)),
             Selected::Recalled(presented, recall) => {
@@ -211,7 +203,7 @@ impl Gate {
                 let stop = |reason, retry_after_secs, verified| Stop {
                     reason,
                     retry_after_secs,
-                    route: Some(Arc::clone(&route)),
+                    route: Some(Arc::clone(route)),
                     presented: Some(presented),
                     verified,
                 };
@@ -224,7 +216,7 @@ impl Gate {
                 )?;
                 let method = MethodClass::of(facts.method);
                 let permit = authorize(
-                    &route,
+                    route,
                     authenticated.clone(),
                     client.address,
                     client.encryption,
@@ -235,14 +227,14 @@ impl Gate {
             }
         };
         let assertion = self.assertion(&permit, now).map_err(|reason| Stop {
-            route: Some(Arc::clone(&route)),
+            route: Some(Arc::clone(route)),
             ..Stop::before_routing(reason)
         })?;
         let query = match facts.query {
             Some(query) => strip_query_parameters(query, &route.carriers.query_parameters),
             None => None,
         };
-        let forwarded_path = without_token(path.as_str(), &route);
+        let forwarded_path = without_token(path.as_str(), route);
         let target =
             path::target(&forwarded_path, query.as_deref(), facts.target).map_err(Stop::before_routing)?;
         Ok(Permitted {
@@ -250,7 +242,7 @@ impl Gate {
             target,
             dialect,
             assertion,
-            writer,
+            writer: Arc::clone(&snapshot.upstream_headers),
         })
     }
 
@@ -284,7 +276,6 @@ impl Gate {
     /// Everything that needs no waiting.
     fn select<'a>(
         &self,
-        shapes: &Shapes,
         route: &Arc<RoutePolicy>,
         facts: &Facts<'a>,
         path: &'a NormalizedPath<'a>,
@@ -304,14 +295,16 @@ impl Gate {
                 .map(Selected::Public)
                 .map_err(|Denial(reason)| stop(reason, None)),
             Admitted::ToAuthenticate => {
-                let found = extract(facts.headers, facts.query, path.as_str(), &route.carriers, shapes);
+                let (carriers, shapes) = (&route.carriers, &self.snapshot.shapes);
+                let found = extract(facts.headers, facts.query, path.as_str(), carriers, shapes);
                 let presented = found
                     .map_err(|reason| stop(reason, None))?
                     .ok_or_else(|| stop(Reason::CredentialMissing, None))?;
                 if !route.accept.contains(presented.kind) {
                     return Err(stop(Reason::KindNotAccepted, Some(presented)));
                 }
-                let recall = self.authn.recall(&presented, client.address, now);
+                let verifiers = &self.snapshot.verifiers;
+                let recall = self.authn.recall(verifiers, &presented, client.address, now);
                 Ok(Selected::Recalled(presented, recall))
             }
         }

@@ -9,4 +9,5 @@ pub mod side_door;
 pub mod slow_pool;
 pub mod sockets;
 pub mod tasks;
+pub mod watch;
 pub mod workers;

@@ -41,6 +41,11 @@ impl Tasks {
         self.tracker.spawn_on(work.instrument(span), &self.handle)
     }
 
+    /// Runs something that may wait for a disk, where it holds nobody up. `None`: it panicked.
+    pub async fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        self.handle.spawn_blocking(work).await.ok()
+    }
+
     /// Cancelled when the process is to stop. Long-lived tasks select on it.
     pub fn shutdown(&self) -> &CancellationToken {
         &self.shutdown

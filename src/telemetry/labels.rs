@@ -76,6 +76,20 @@ labels! {
         LookUps = "look_ups",
     }
 
+    /// How a configuration fared that was offered to a running process.
+    ReloadOutcome {
+        /// It is in force.
+        Applied = "applied",
+        /// It is the one in force.
+        Unchanged = "unchanged",
+        /// It has problems.
+        Invalid = "invalid",
+        /// It changes keys that only a new process can change.
+        NeedsRestart = "needs_restart",
+        /// It could not be built.
+        Failed = "failed",
+    }
+
     /// Why a store call failed, by whose fault.
     StoreErrorClass {
         /// The engine cannot be reached or did not answer in time.
@@ -227,5 +241,6 @@ mod tests {
         check::<ConnectionRefusal>();
         check::<TunnelEnd>();
         check::<FlushOutcome>();
+        check::<ReloadOutcome>();
     }
 }

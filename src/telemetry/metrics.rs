@@ -11,7 +11,9 @@ use prometheus::{Gauge, Histogram, IntCounter, IntCounterVec, IntGauge, IntGauge
 
 use super::declaration::{Declaration, Description, MetricsError};
 use super::handles::{CounterBy, HistogramBy, ListenerMetrics, RouteMetrics, UpstreamMetrics};
-use super::labels::{FetchOutcome, FlushOutcome, IssueOutcome, Stage, StoreErrorClass, ThrottledBy};
+use super::labels::{
+    FetchOutcome, FlushOutcome, IssueOutcome, ReloadOutcome, Stage, StoreErrorClass, ThrottledBy,
+};
 use crate::domain::clock::UnixMillis;
 use crate::domain::identity::CredentialKind;
 use crate::domain::reason::Reason;
@@ -93,6 +95,8 @@ pub struct Metrics {
     pub usage_flushes: CounterBy<FlushOutcome>,
     /// Whether the configuration in force is the last one that was offered: 1 or 0.
     pub config_last_reload_successful: IntGauge,
+    /// Reloads by outcome.
+    pub config_reloads: CounterBy<ReloadOutcome>,
     /// When a configuration was last taken into force, in seconds since the epoch.
     pub config_last_reload_success_timestamp_seconds: Gauge,
     /// Times the wall clock was found set forward or back.
@@ -140,7 +144,13 @@ impl Metrics {
             "Batches of usage written, by outcome.",
             &["outcome"],
         )?;
+        let reloads = d.counters(
+            "config_reloads_total",
+            "Configurations offered after the start, by outcome.",
+            &["outcome"],
+        )?;
         let metrics = Self {
+            config_reloads: CounterBy::build(|outcome| reloads.with_label_values(&[outcome])),
             requests: d.counters(
                 "requests_total",
                 "Requests by route, credential kind and outcome.",
@@ -369,12 +379,6 @@ impl Metrics {
         gauge.set(at.as_secs());
     }
 
-    /// Forgets a certificate that is not shown any more.
-    pub fn forget_certificate(&self, listener: &str, file: &str) {
-        // An error says that it was not known.
-        let _ = self.tls_certificate_expiry.remove_label_values(&[listener, file]);
-    }
-
     /// Counts fetches of an external issuer's key set; issuers are named by the configuration.
     pub fn jwks_fetches(&self, issuer: &str) -> CounterBy<FetchOutcome> {
         CounterBy::build(|o| self.jwks_fetches.with_label_values(&[issuer, o]))
@@ -397,5 +401,6 @@ impl Metrics {
     }
 }
 
+mod forget;
 #[cfg(test)]
 mod tests;

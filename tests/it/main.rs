@@ -51,6 +51,8 @@ mod operations;
 mod overload;
 /// Paths and route policies over sockets.
 mod paths;
+/// Another configuration while everything runs.
+mod reload;
 /// Revocation holds at once, from another process soon, after a power cut, and against every race.
 mod revocation;
 /// Sealed device tokens against Node's own crypto, both ways.

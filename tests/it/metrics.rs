@@ -228,6 +228,7 @@ fn every_metric_is_fed_by_the_running_process() {
     std::fs::rename(&socket, &away).expect("moved");
     door.cli(&["revoke", "--device", "d-1"]);
     std::fs::rename(&away, &socket).expect("moved back");
+    door.signal("HUP");
 
     let families: Vec<String> = Metrics::new()
         .expect("metrics")

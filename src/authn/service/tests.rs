@@ -15,8 +15,10 @@ use crate::authn::material::CredentialRules;
 use crate::authn::presented::Carrier;
 use crate::authn::testing::identity;
 use crate::authn::verifier::Verified;
+use crate::authn::verifiers::Verdicts;
 use crate::cluster::RevocationSink;
 use crate::domain::clock::{ManualClock, UnixMillis};
+use crate::domain::identity::CredentialKind;
 use crate::domain::ids::CredentialId;
 use crate::runtime::slow_pool::{SlowPool, SlowPoolLimits};
 use crate::store::{NewRevocation, RevocationRecord, RevocationTarget, Usage, UsageDelta, UsageRecord};
@@ -140,9 +142,8 @@ fn room(desk: Arc<Desk>, settings: AuthnSettings) -> Room {
     let tasks = Tasks::on(tokio::runtime::Handle::current());
     let metrics = Arc::new(Metrics::new().expect("metrics"));
     let authn = Authn::new(
-        vec![Arc::new(Arc::clone(&desk))],
+        Arc::new(Verifiers::new([Arc::new(Arc::clone(&desk)) as Arc<dyn Verifier>])),
         CacheDigester::random().expect("randomness"),
-        1,
         Arc::new(RevocationIndex::new(1000)),
         Arc::clone(&feed),
         UsageRecorder::spawn(
@@ -180,7 +181,7 @@ impl Room {
             credential: credential.as_bytes(),
         };
         let (from, now) = (client(from), self.clock.now());
-        let answer = match self.authn.recall(&presented, from, now) {
+        let answer = match self.authn.recall(&self.authn.verifiers(), &presented, from, now) {
             Recall::Decided(answer) => answer,
             Recall::Ask(question) => {
                 self.authn
@@ -361,8 +362,8 @@ async fn a_cached_verdict_expires_with_its_credential() {
             })
         }
     }
-    let mut r = room(Desk::open(CredentialKind::DeviceToken), AuthnSettings::default());
-    Arc::get_mut(&mut r.authn).expect("not shared yet").verifiers = vec![Arc::new(Short)];
+    let r = room(Desk::open(CredentialKind::DeviceToken), AuthnSettings::default());
+    r.verify_by([Arc::new(Short) as _]);
     assert_eq!(r.ask("good", HERE).await, Ok(()));
     r.clock.advance(Duration::from_millis(9999));
     assert_eq!(r.ask("good", HERE).await, Ok(()), "valid to its last instant");
@@ -522,6 +523,13 @@ async fn a_bad_neighbors_refusal_is_not_handed_to_who_waits_from_elsewhere() {
 }
 
 impl Room {
+    /// As if a reload had made these of the configuration: nothing found by others counts.
+    pub(super) fn verify_by(&self, verifiers: impl IntoIterator<Item = Arc<dyn Verifier>>) {
+        let verifiers = verifiers.into_iter().map(|v| (v, Verdicts::Void));
+        let next = self.authn.verifiers().succeeded_by(verifiers);
+        self.authn.replace_verifiers(Arc::new(next));
+    }
+
     fn revoke_nothing(&self) {
         self.authn.revocations().void_all();
     }
@@ -533,10 +541,50 @@ async fn verdicts_are_not_shared_across_carriers_or_verifier_generations() {
     assert_eq!(r.ask_over(Carrier::DeviceToken, "good", HERE).await, Ok(()));
     assert_eq!(r.ask_over(Carrier::Token, "good", HERE).await, Ok(()));
     assert_eq!(r.desk.asked(), 2);
-    let mut r = r;
-    Arc::get_mut(&mut r.authn).expect("idle").generation += 1;
+    let desk = || Arc::new(Arc::clone(&r.desk)) as Arc<dyn Verifier>;
+    let kept = r.authn.verifiers().succeeded_by([(desk(), Verdicts::Kept)]);
+    r.authn.replace_verifiers(Arc::new(kept));
     assert_eq!(r.ask_over(Carrier::Token, "good", HERE).await, Ok(()));
-    assert_eq!(r.desk.asked(), 3);
+    assert_eq!(r.desk.asked(), 2, "a verifier that would say the same");
+    r.verify_by([desk()]);
+    assert_eq!(r.ask_over(Carrier::Token, "good", HERE).await, Ok(()));
+    assert_eq!(r.desk.asked(), 3, "one that may not");
+}
+
+#[tokio::test]
+async fn a_look_up_of_the_verifier_before_leaves_no_verdict_to_the_next_one() {
+    let r = Arc::new(room(
+        Desk::closed(CredentialKind::DeviceToken),
+        AuthnSettings::default(),
+    ));
+    let asking = Arc::clone(&r);
+    let before = tokio::spawn(async move { asking.ask("good", HERE).await });
+    r.desk.begun.notified().await;
+    let strict = Desk::open(CredentialKind::DeviceToken);
+    r.verify_by([Arc::new(Arc::clone(&strict)) as _]);
+    // Only now does the one before find it good, for the request that it was asked by.
+    r.desk.gate.add_permits(1);
+    assert_eq!(before.await.expect("no panic"), Ok(()));
+    assert_eq!(r.ask("good", HERE).await, Ok(()));
+    assert_eq!(strict.asked(), 1, "the next one was asked, and not the cache");
+}
+
+#[tokio::test]
+async fn what_was_good_passes_the_throttle_when_a_reload_lets_it_be_looked_up_anew() {
+    let mut settings = AuthnSettings::default();
+    settings.throttle.look_ups_per_address = 3;
+    let r = room(Desk::open(CredentialKind::DeviceToken), settings);
+    assert_eq!(r.ask("good", HERE).await, Ok(()));
+    for n in 0..4 {
+        let _ = r.ask(&format!("bad{n}"), HERE).await;
+    }
+    assert_eq!(
+        r.ask("good2", HERE).await,
+        Err(Reason::TooManyFailures),
+        "a stranger of this address"
+    );
+    r.verify_by([Arc::new(Arc::clone(&r.desk)) as _]);
+    assert_eq!(r.ask("good", HERE).await, Ok(()), "an acquaintance");
 }
 
 #[tokio::test]
@@ -673,10 +721,10 @@ async fn revocations_that_keep_coming_end_in_a_refusal_and_not_in_a_pass() {
             })
         }
     }
-    let mut r = room(Desk::open(CredentialKind::DeviceToken), AuthnSettings::default());
+    let r = room(Desk::open(CredentialKind::DeviceToken), AuthnSettings::default());
     let asked = Arc::new(AtomicUsize::new(0));
     let restless = Restless(Arc::clone(r.authn.revocations()), Arc::clone(&asked));
-    Arc::get_mut(&mut r.authn).expect("not shared yet").verifiers = vec![Arc::new(restless)];
+    r.verify_by([Arc::new(restless) as _]);
     assert_eq!(r.ask("good", HERE).await, Err(Reason::CannotDecide));
     assert_eq!(asked.load(Ordering::SeqCst), MAX_LOOK_UPS);
 }
@@ -761,10 +809,10 @@ async fn a_wall_clock_that_jumps_ends_and_revives_credentials_by_their_own_times
             })
         }
     }
-    let mut r = room(Desk::open(CredentialKind::DeviceToken), AuthnSettings::default());
+    let r = room(Desk::open(CredentialKind::DeviceToken), AuthnSettings::default());
     let start = r.clock.now().wall;
     let end = start.plus(Duration::from_secs(60));
-    Arc::get_mut(&mut r.authn).expect("not shared yet").verifiers = vec![Arc::new(Dated(end))];
+    r.verify_by([Arc::new(Dated(end)) as _]);
     assert_eq!(r.ask("good", HERE).await, Ok(()));
     r.clock.set_wall(start.plus(Duration::from_secs(3600)));
     for why in ["remembered", "looked up", "refused a moment ago"] {
@@ -810,10 +858,12 @@ async fn a_refusal_that_a_creation_overtook_is_not_remembered() {
 
 #[tokio::test]
 async fn verdicts_are_not_shared_across_kinds_and_a_kind_nobody_verifies_is_refused() {
-    let mut r = room(Desk::open(CredentialKind::DeviceToken), AuthnSettings::default());
+    let r = room(Desk::open(CredentialKind::DeviceToken), AuthnSettings::default());
     let other = Desk::open(CredentialKind::ApiToken);
-    let both: Vec<Arc<dyn Verifier>> = vec![Arc::new(Arc::clone(&r.desk)), Arc::new(Arc::clone(&other))];
-    Arc::get_mut(&mut r.authn).expect("not shared yet").verifiers = both;
+    r.verify_by([
+        Arc::new(Arc::clone(&r.desk)) as _,
+        Arc::new(Arc::clone(&other)) as _,
+    ]);
     assert_eq!(r.ask("good", HERE).await, Ok(()));
     let mut presented = Presented {
         carrier: Carrier::DeviceToken,
@@ -821,10 +871,14 @@ async fn verdicts_are_not_shared_across_kinds_and_a_kind_nobody_verifies_is_refu
         credential: b"good",
     };
     let now = r.clock.now();
-    let recall = r.authn.recall(&presented, client(HERE), now);
+    let recall = r
+        .authn
+        .recall(&r.authn.verifiers(), &presented, client(HERE), now);
     assert!(matches!(recall, Recall::Ask(_)), "{recall:?}");
     presented.kind = CredentialKind::Basic;
-    let recall = r.authn.recall(&presented, client(HERE), now);
+    let recall = r
+        .authn
+        .recall(&r.authn.verifiers(), &presented, client(HERE), now);
     let Recall::Decided(Err(rejection)) = recall else {
         panic!("nobody can verify it: {recall:?}")
     };

@@ -11,6 +11,7 @@ use std::path::Path;
 use rustix::fs::{StatVfsMountFlags, fstatvfs};
 use zeroize::Zeroizing;
 
+use super::super::named::Content;
 use super::Notes;
 use crate::domain::secret::SecretText;
 
@@ -30,6 +31,8 @@ pub(super) fn both(key: &str, file: &str, notes: &mut Notes<'_>) {
 /// Reads a secret file without its last line break. `None` after a problem was reported.
 pub(super) fn read(key: &str, path: &Path, notes: &mut Notes<'_>) -> Option<SecretText> {
     let file = open(key, path, notes)?;
+    // Read before it is judged, so that it is known what a correction would change.
+    let text = text_of(key, path, &file, MAX_SECRET_BYTES, notes)?;
     let metadata = file.metadata().ok()?;
     let mode = metadata.mode() & 0o777;
     if mode & 0o077 != 0 {
@@ -54,7 +57,6 @@ pub(super) fn read(key: &str, path: &Path, notes: &mut Notes<'_>) -> Option<Secr
             return None;
         }
     }
-    let text = text_of(key, path, file, MAX_SECRET_BYTES, notes)?;
     let trimmed = text.trim_end_matches(['\n', '\r']);
     if trimmed.is_empty() {
         let found = format!("the empty file {}", path.display());
@@ -72,7 +74,7 @@ pub(super) fn read(key: &str, path: &Path, notes: &mut Notes<'_>) -> Option<Secr
 /// Reads a file of public keys.
 pub(super) fn read_public(key: &str, path: &Path, notes: &mut Notes<'_>) -> Option<String> {
     let file = open(key, path, notes)?;
-    text_of(key, path, file, MAX_PUBLIC_BYTES, notes).map(|text| text.as_str().to_owned())
+    text_of(key, path, &file, MAX_PUBLIC_BYTES, notes).map(|text| text.as_str().to_owned())
 }
 
 fn open(key: &str, path: &Path, notes: &mut Notes<'_>) -> Option<File> {
@@ -80,7 +82,14 @@ fn open(key: &str, path: &Path, notes: &mut Notes<'_>) -> Option<File> {
         let remedy = "check the path (relative ones begin in the working directory) and who may read it";
         notes.report.add(key, found, "a file that can be read", remedy);
     };
-    match File::open(path) {
+    let opened = File::open(path);
+    if !opened
+        .as_ref()
+        .is_ok_and(|f| f.metadata().is_ok_and(|m| m.is_file()))
+    {
+        notes.report.note_file(key, path, None);
+    }
+    match opened {
         Ok(file) if file.metadata().is_ok_and(|m| m.is_file()) => Some(file),
         Ok(_) => {
             problem(notes, format!("{}, which is no file", path.display()));
@@ -96,16 +105,21 @@ fn open(key: &str, path: &Path, notes: &mut Notes<'_>) -> Option<File> {
 fn text_of(
     key: &str,
     path: &Path,
-    file: File,
+    file: &File,
     most: u64,
     notes: &mut Notes<'_>,
 ) -> Option<Zeroizing<String>> {
     let mut text = Zeroizing::new(String::new());
     let found = match file.take(most.saturating_add(1)).read_to_string(&mut text) {
-        Ok(n) if u64::try_from(n).unwrap_or(u64::MAX) <= most => return Some(text),
+        Ok(n) if u64::try_from(n).unwrap_or(u64::MAX) <= most => {
+            let content = Content::of_file(file, text.as_bytes());
+            notes.report.note_file(key, path, content);
+            return Some(text);
+        }
         Ok(_) => format!("more than {most} bytes in the file {}", path.display()),
         Err(error) => format!("the file {}: {error}", path.display()),
     };
+    notes.report.note_file(key, path, None);
     notes.report.add(
         key,
         found,

@@ -1,6 +1,7 @@
 //! The room as a whole: what loads, what does not and how that is told, and that the documents are complete.
 
 mod bad;
+mod compare;
 mod documents;
 mod good;
 mod hostile;

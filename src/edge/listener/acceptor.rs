@@ -148,7 +148,7 @@ pub(super) async fn accept(bound: Bound, workers: &Workers<Profile>, drain: &Dra
             Err(error) => match After::failure(&error) {
                 After::Next => {}
                 After::Pause => {
-                    let profile = &acceptor.settings.profile;
+                    let profile = acceptor.settings.profile.load();
                     profile.metrics.refused.inc(ConnectionRefusal::AcceptFailed);
                     if !std::mem::replace(&mut paused, true) {
                         let listener = &*profile.proxy.name;
@@ -175,10 +175,11 @@ struct Acceptor<'a> {
 impl Acceptor<'_> {
     /// Counts a connection in, or closes it because there are too many.
     fn admit(&self, socket: Socket, peer: PeerAddr) -> Option<Handed<Profile>> {
-        let profile = &self.settings.profile;
+        // As it is now: a reload may have put another in its place.
+        let profile = self.settings.profile.load_full();
         let metrics = &profile.metrics;
         metrics.accepted.inc();
-        if self.count.load(Ordering::Relaxed) >= self.settings.max_connections {
+        if self.count.load(Ordering::Relaxed) >= profile.max_connections {
             metrics.refused.inc(ConnectionRefusal::Limit);
             return None;
         }
@@ -209,7 +210,7 @@ impl Acceptor<'_> {
         Some(Handed {
             socket,
             peer,
-            listener: profile.clone(),
+            listener: profile,
             guard: Box::new(open),
         })
     }
@@ -238,6 +239,7 @@ mod tests {
     use std::num::NonZeroUsize;
     use std::rc::Rc;
 
+    use arc_swap::ArcSwap;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpStream;
 
@@ -271,8 +273,10 @@ mod tests {
         let metrics = profile.metrics.clone();
         let bound = Bound::bind(ListenSettings {
             address: ListenAddress::Tcp(([127, 0, 0, 1], 0).into()),
-            max_connections,
-            profile: Arc::new(profile),
+            profile: Arc::new(ArcSwap::from_pointee(Profile {
+                max_connections,
+                ..profile
+            })),
         });
         let bound = bound.expect("bound");
         let ListenAddress::Tcp(address) = *bound.address() else {

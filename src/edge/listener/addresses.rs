@@ -46,6 +46,14 @@ impl AddressBound {
         }
     }
 
+    /// The same connections under another bound.
+    pub fn with_max(&self, max: usize) -> Self {
+        Self {
+            max,
+            open: Arc::clone(&self.open),
+        }
+    }
+
     /// Counts a connection in; `None`: this peer is not counted.
     pub(super) fn take(
         &self,
@@ -108,6 +116,18 @@ mod tests {
         let _v6 = [take("2001:db8::1"), take("2001:db8::2")];
         assert_eq!(take("2001:db8::3").err(), Some(Full), "one /64 is one client");
         assert!(take("2001:db8:0:1::1").is_ok(), "the next /64 is another");
+    }
+
+    #[test]
+    fn another_bound_counts_what_is_open_already() {
+        let bound = AddressBound::new(9);
+        let none = NetworkSet::default();
+        let _open: Vec<_> = (0..2)
+            .map(|_| bound.take("public", peer("192.0.2.1"), &none))
+            .collect();
+        let lower = bound.with_max(2);
+        assert_eq!(lower.take("public", peer("192.0.2.1"), &none).err(), Some(Full));
+        assert!(bound.with_max(3).take("public", peer("192.0.2.1"), &none).is_ok());
     }
 
     #[test]

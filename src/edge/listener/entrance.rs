@@ -34,6 +34,8 @@ pub struct Profile {
     pub tls: Option<Tls>,
     /// Whether connections begin with a PROXY header.
     pub proxy_protocol: ProxyProtocol,
+    /// Most connections at once; more are closed unserved.
+    pub max_connections: usize,
     /// How many connections a client address may have.
     pub per_address: AddressBound,
     /// Where connections are counted.

@@ -112,7 +112,7 @@ impl Service for Acceptors {
             }
         }
         let acceptors = std::mem::take(&mut self.listeners).into_iter().map(|bound| {
-            let name = bound.settings.profile.proxy.name.clone();
+            let name = bound.settings.profile.load().proxy.name.clone();
             let (workers, drain) = (&self.workers, &self.drain);
             async move {
                 let ended: io::Result<()> = accept(bound, workers, drain).await;

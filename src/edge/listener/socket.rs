@@ -13,6 +13,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::entrance::Profile;
@@ -58,10 +59,8 @@ impl fmt::Display for ListenAddress {
 pub struct ListenSettings {
     /// Where.
     pub address: ListenAddress,
-    /// Most connections at once; more are closed unserved.
-    pub max_connections: usize,
-    /// What its connections are told about themselves.
-    pub profile: Arc<Profile>,
+    /// What its connections are told about themselves. Each has the one that was there when it came.
+    pub profile: Arc<ArcSwap<Profile>>,
 }
 
 /// An address could not be bound.
@@ -141,7 +140,7 @@ impl Bound {
                 address,
             }),
             Err(source) => Err(BindError {
-                listener: settings.profile.proxy.name.clone(),
+                listener: settings.profile.load().proxy.name.clone(),
                 address: settings.address,
                 source,
             }),
@@ -225,6 +224,7 @@ pub(super) mod testing {
             }),
             tls: None,
             proxy_protocol: ProxyProtocol::Off,
+            max_connections: 1,
             per_address: AddressBound::new(1000),
             metrics: Metrics::new().expect("metrics").for_listener("public"),
         }
@@ -238,8 +238,7 @@ mod tests {
     fn settings(address: ListenAddress) -> ListenSettings {
         ListenSettings {
             address,
-            max_connections: 1,
-            profile: Arc::new(testing::profile()),
+            profile: Arc::new(ArcSwap::from_pointee(testing::profile())),
         }
     }
 

@@ -14,6 +14,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 
+use super::configuration::Configuration;
 use super::guard::{self, From, LocalCaller, TcpGuard};
 use crate::accounts::{Accounts, Actor, Administrators};
 use crate::domain::net::{ClientIp, PeerAddr};
@@ -60,8 +61,14 @@ impl AdminSocket {
     }
 
     /// Serves until `end` is cancelled.
-    pub async fn serve(self, accounts: Arc<Accounts>, tasks: Tasks, end: CancellationToken) {
-        let routes = super::routes(accounts);
+    pub async fn serve(
+        self,
+        accounts: Arc<Accounts>,
+        configuration: Arc<dyn Configuration>,
+        tasks: Tasks,
+        end: CancellationToken,
+    ) {
+        let routes = super::owners_routes(accounts, configuration);
         let owner = rustix::process::geteuid().as_raw();
         let Self { listener, file } = self;
         side_door::serve(

@@ -5,6 +5,7 @@
 //! token; the command line also calls [`local`] in its own process when no server runs, so there is one way
 //! to do each thing. No end-user endpoint lives here, and nothing here decides about proxied requests.
 
+mod configuration;
 mod guard;
 mod input;
 mod listen;
@@ -25,6 +26,7 @@ use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
+pub use self::configuration::{Configuration, Declined};
 pub use self::guard::{From, TcpGuard};
 pub use self::input::MAX_BODY_BYTES;
 pub use self::listen::{AdminSocket, serve_tcp};
@@ -45,6 +47,15 @@ pub fn guarded(accounts: Arc<Accounts>, guard: TcpGuard) -> Router {
 
 /// The routes; each request must carry its actor.
 fn routes(accounts: Arc<Accounts>) -> Router {
+    routes_with(accounts, Router::new())
+}
+
+/// The same with the configuration's, for this machine's owner.
+fn owners_routes(accounts: Arc<Accounts>, of: Arc<dyn Configuration>) -> Router {
+    routes_with(accounts, Router::new().nest("/config", configuration::routes(of)))
+}
+
+fn routes_with(accounts: Arc<Accounts>, more: Router) -> Router {
     let api = Router::new()
         .route("/version", get(system::version))
         .route("/health", get(system::health))
@@ -65,7 +76,8 @@ fn routes(accounts: Arc<Accounts>) -> Router {
         .route("/keys/{purpose}/rotate", post(system::rotate))
         .route("/audit", get(system::audit))
         .route("/audit/verify", get(system::verify_audit))
-        .with_state(accounts);
+        .with_state(accounts)
+        .merge(more);
     Router::new()
         .nest("/api/v1", api)
         .fallback(|| async {

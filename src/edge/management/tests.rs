@@ -12,7 +12,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::Handle;
 use tower::ServiceExt;
 
-use super::{AdminSocket, From, MAX_BODY_BYTES, TcpGuard, guarded, local};
+use super::wire::{ConfigChanges, OfferedConfig};
+use super::{
+    AdminSocket, Configuration, Declined, From, MAX_BODY_BYTES, TcpGuard, guarded, local, owners_routes,
+};
 use crate::accounts::testing::{Folder, Instance, actor, client};
 use crate::runtime::tasks::Tasks;
 use crate::store::sqlite::OpenAs;
@@ -584,6 +587,36 @@ async fn over_tcp_only_administrators_come_in_and_no_web_page() {
     assert_eq!(rows["items"][0]["from"], "127.0.0.1", "the trail says from where");
 }
 
+/// A configuration that is never taken.
+struct Steadfast;
+
+#[async_trait::async_trait]
+impl Configuration for Steadfast {
+    async fn reload(&self) -> Result<ConfigChanges, Declined> {
+        Err(Declined::NeedsRestart("workers".to_owned()))
+    }
+
+    async fn compare(&self, _: Option<OfferedConfig>) -> Result<ConfigChanges, Declined> {
+        Err(Declined::NotHere)
+    }
+}
+
+#[tokio::test]
+async fn the_configuration_is_its_owners_business_and_not_for_administrators_elsewhere() {
+    let door = door().await;
+    let accounts = || Arc::clone(&door.instance.accounts);
+    let ask = || {
+        Request::post("/api/v1/config/reload")
+            .body(Body::empty())
+            .expect("a request")
+    };
+    let owners = owners_routes(accounts(), Arc::new(Steadfast));
+    let answer = owners.oneshot(ask()).await.expect("answered");
+    assert_eq!(answer.status(), StatusCode::CONFLICT);
+    let others = super::routes(accounts()).oneshot(ask()).await.expect("answered");
+    assert_eq!(others.status(), StatusCode::NOT_FOUND);
+}
+
 #[tokio::test]
 async fn the_socket_is_its_owners_and_replaces_only_what_nobody_answers_at() {
     let folder = tempfile::TempDir::new().expect("a folder");
@@ -599,7 +632,10 @@ async fn the_socket_is_its_owners_and_replaces_only_what_nobody_answers_at() {
     assert_eq!(mode, 0o600);
     let end = tasks.shutdown().clone();
     let accounts = Arc::clone(&door.instance.accounts);
-    let serving = tasks.spawn("admin-socket", socket.serve(accounts, tasks.clone(), end));
+    let serving = tasks.spawn(
+        "admin-socket",
+        socket.serve(accounts, Arc::new(Steadfast), tasks.clone(), end),
+    );
 
     let error = AdminSocket::bind(&path).expect_err("somebody answers");
     assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse);

@@ -322,3 +322,35 @@ pub struct ProblemBody {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
 }
+
+/// A configuration that is not where the server reads its own.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OfferedConfig {
+    /// What it is called in problems.
+    pub name: String,
+    /// The YAML.
+    pub text: String,
+}
+
+/// What differs between two configurations.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ConfigChanges {
+    /// The differences, in the order of their keys.
+    pub changes: Vec<ConfigChange>,
+}
+
+/// One difference. Secrets are `(redacted)`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ConfigChange {
+    /// The key, such as `routes[api].upstream`.
+    pub key: String,
+    /// What it was; absent: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub old: Option<String>,
+    /// What it is or would be; absent: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub new: Option<String>,
+    /// What it takes to take effect: `reload` or `restart`.
+    pub takes: String,
+}

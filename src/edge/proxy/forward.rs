@@ -19,6 +19,7 @@ use hyper::body::Incoming;
 use super::body::{Body, BodyError, Fault, RequestBody};
 use super::decide::Decide;
 use super::endpoint_pool::Pool;
+use super::in_force::View;
 use super::lease::Lease;
 use super::pool::{NoEndpoint, Upstream};
 use super::service::{Client, Engine};
@@ -53,12 +54,13 @@ impl<D: Decide> Engine<D> {
     pub(super) async fn forward(
         &self,
         client: &Client,
+        view: &View<D>,
         forwarding: &mut Forwarding,
         parts: request::Parts,
         incoming: Incoming,
     ) -> Result<Response<Body>, Failure> {
         let route = Arc::clone(forwarding.permit.route());
-        let Some(upstream) = route.upstream.as_ref().and_then(|name| self.upstream(name)) else {
+        let Some(upstream) = route.upstream.as_ref().and_then(|name| view.upstream(name)) else {
             tracing::error!(route = &*route.name, "a route was permitted that has no upstream");
             return Err(Failure {
                 reason: Reason::InternalError,
@@ -120,11 +122,11 @@ impl<D: Decide> Engine<D> {
 
         client.exchange.begin(settings.total_timeout);
         let needs = wish.as_ref().map_or(Needs::Any, |_| Needs::Switchable);
-        let exchanged = exchange(forwarding, &upstream, client, request, response_timeout, needs);
+        let exchanged = exchange(forwarding, upstream, client, request, response_timeout, needs);
         let (response, lease) = exchanged.await?;
         if let Some(wish) = wish.filter(|_| response.status() == StatusCode::SWITCHING_PROTOCOLS) {
             // In a box of its own: ordinary requests do not carry the room for it.
-            return Box::pin(self.switch(client, &upstream, &wish, response, lease)).await;
+            return Box::pin(self.switch(client, upstream, &wish, response, lease)).await;
         }
         let (mut parts, incoming) = response.into_parts();
         if !is_valid_answer(parts.status, &parts.headers) {

@@ -2,7 +2,8 @@
 //! the upstream and back.
 //!
 //! `screen` stands below hyper and lets no ambiguous request through; `connection` drives one client
-//! connection, `http2` one that speaks HTTP/2, `upgrade` one that turns into a tunnel; `service` answers one request; `forward` is the exchange with
+//! connection, `http2` one that speaks HTTP/2, `upgrade` one that turns into a tunnel; `in_force` is what a reload
+//! replaces; `service` answers one request; `forward` is the exchange with
 //! the upstream and cannot be called without the gate's `Forwarding` in hand. Nothing here decides who may do
 //! what, or how a connection came to us: `listener` does the latter.
 
@@ -13,6 +14,7 @@ mod endpoint_pool;
 mod exchange;
 mod forward;
 mod http2;
+pub mod in_force;
 mod lease;
 pub mod observe;
 pub mod own_pages;
@@ -31,6 +33,7 @@ mod version;
 
 pub use connection::{Arrival, Covers, Protocol};
 pub use decide::Decide;
+pub use in_force::{InForce, Standing};
 pub use own_pages::OwnPages;
 pub use prefixed::Prefixed;
 pub use service::{Engine, EngineParts};

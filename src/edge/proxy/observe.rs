@@ -28,7 +28,8 @@ pub struct Record {
 #[derive(Debug)]
 pub struct Observer {
     metrics: Arc<Metrics>,
-    /// Handles of the routes met so far. Bounded: names come from the configuration only.
+    /// Handles of the routes met so far. Bounded: names come from the configuration only, and a
+    /// reload clears it.
     routes: RefCell<Vec<(Arc<str>, RouteMetrics)>>,
 }
 
@@ -52,6 +53,11 @@ impl Observer {
     /// The metrics behind it.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    /// Looks the handles up anew: the routes may be others now.
+    pub fn forget_routes(&self) {
+        self.routes.borrow_mut().clear();
     }
 
     /// Counts one request when the value that is returned is dropped.

@@ -52,6 +52,11 @@ impl Upstream {
         Rc::new(upstream)
     }
 
+    /// What all threads know of it.
+    pub fn directory(&self) -> &Arc<Directory> {
+        &self.directory
+    }
+
     /// Its settings.
     pub fn settings(&self) -> &UpstreamSettings {
         self.directory.settings()
@@ -138,6 +143,11 @@ impl Upstream {
             self.learn();
         }
         self.pools.borrow().iter().for_each(|pool| pool.prune());
+    }
+
+    /// No connection is kept any more: the upstream is not in force. Whoever still asks gets a new one.
+    pub fn vanish(&self) {
+        self.pools.borrow().iter().for_each(|pool| pool.vanish());
     }
 
     /// Connections that wait.

@@ -7,7 +7,6 @@ use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures::FutureExt;
@@ -21,14 +20,12 @@ use super::decide::Decide;
 use super::exchange::Exchange;
 use super::forward::Failure;
 use super::http2;
+use super::in_force::{InForce, Standing, View, Viewer};
 use super::observe::{Observer, Record};
-use super::own_pages::OwnPages;
-use super::pool::Upstream;
 use super::screen::{Busy, Line, REFUSED_METHOD};
 use super::settings::ListenerProfile;
 use super::unread::{self, Unread};
 use super::upgrade::Tunnel;
-use super::upstream::Directory;
 use crate::domain::clock::{Clock, Now, Stopwatch};
 use crate::domain::net::PeerAddr;
 use crate::domain::reason::Reason;
@@ -36,22 +33,14 @@ use crate::edge::answers;
 use crate::gate::{Facts, Forwarding, Refusal, Scheme, Verdict};
 use crate::runtime::deadlines::{Deadline, Deadlines};
 use crate::runtime::drain::{Drain, Stage};
-use crate::runtime::workers::spawn_here;
 use crate::telemetry::Metrics;
 use crate::telemetry::labels::RequestOutcome;
-
-/// How often idle upstream connections are looked at.
-const PRUNE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// What every data thread is given to build its engine from.
 #[derive(Debug)]
 pub struct EngineParts<D> {
-    /// The gate.
-    pub decide: Arc<D>,
-    /// The apps behind us.
-    pub upstreams: Vec<Arc<Directory>>,
-    /// Pages answered here.
-    pub own_pages: OwnPages,
+    /// The gate, the upstreams, and whatever else a reload replaces.
+    pub in_force: InForce<D>,
     /// The clock.
     pub clock: Clock,
     /// How the process stops.
@@ -63,12 +52,10 @@ pub struct EngineParts<D> {
 /// The proxy of one data thread, with its own connections to the upstreams.
 #[derive(Debug)]
 pub struct Engine<D> {
-    pub(super) decide: Arc<D>,
+    viewer: Rc<Viewer<D>>,
     pub(super) clock: Clock,
     pub(super) drain: Drain,
     pub(super) deadlines: Deadlines,
-    upstreams: Box<[Rc<Upstream>]>,
-    own_pages: OwnPages,
     own_route: Arc<str>,
     observer: Rc<Observer>,
 }
@@ -126,32 +113,20 @@ impl Wire {
 impl<D: Decide> Engine<D> {
     /// Builds the engine of the data thread that calls this.
     pub fn new(parts: &EngineParts<D>, deadlines: &Deadlines) -> Self {
-        let upstream = |directory: &Arc<Directory>| Upstream::new(directory.clone(), parts.clock.clone());
-        let upstreams: Box<[_]> = parts.upstreams.iter().map(upstream).collect();
-        let pruned: Vec<_> = upstreams.iter().map(Rc::downgrade).collect();
-        spawn_here(async move {
-            let mut interval = tokio::time::interval(PRUNE_INTERVAL);
-            loop {
-                interval.tick().await;
-                pruned.iter().filter_map(|u| u.upgrade()).for_each(|u| u.prune());
-            }
-        });
+        let observer = Observer::new(parts.metrics.clone());
         Self {
-            decide: parts.decide.clone(),
+            viewer: Viewer::new(&parts.in_force, &observer, &parts.clock),
             clock: parts.clock.clone(),
             drain: parts.drain.clone(),
             deadlines: deadlines.clone(),
-            upstreams,
-            own_pages: parts.own_pages.clone(),
             own_route: Arc::from("doorward"),
-            observer: Observer::new(parts.metrics.clone()),
+            observer,
         }
     }
 
-    pub(super) fn upstream(&self, name: &Arc<str>) -> Option<Rc<Upstream>> {
-        let mut all = self.upstreams.iter();
-        all.find(|u| Arc::ptr_eq(&u.settings().name, name) || u.settings().name == *name)
-            .cloned()
+    /// What is in force now, as this thread sees it.
+    pub(super) fn view(&self) -> Rc<View<D>> {
+        self.viewer.view()
     }
 
     /// Answers one request of one connection.
@@ -175,11 +150,16 @@ impl<D: Decide> Engine<D> {
 
     async fn handle(&self, client: &Client, request: Request<Incoming>) -> (Response<Body>, Record) {
         let now = self.clock.now();
+        // Once for the whole request, whatever is exchanged meanwhile.
+        let view = self.view();
+        let Standing {
+            decide, own_pages, ..
+        } = &*view.standing;
         let (mut parts, incoming) = request.into_parts();
         let offence = client.offence(&mut parts);
-        let facts = client.facts(&parts);
+        let facts = client.facts(&parts, &view);
         if offence.is_none()
-            && let Some(page) = self.own_pages.answer(&parts.method, facts.path)
+            && let Some(page) = own_pages.answer(&parts.method, facts.path)
         {
             let expects = parts.headers.contains_key(EXPECT);
             let record = Record {
@@ -191,13 +171,13 @@ impl<D: Decide> Engine<D> {
             return (settle(page, Some(Unread { incoming, expects })), record);
         }
         let verdict = match offence {
-            Some(reason) => Verdict::Refuse(Box::new(self.decide.refuse_unread(reason, client.peer, now))),
-            None => self.decide.decide(&facts, now).await,
+            Some(reason) => Verdict::Refuse(Box::new(decide.refuse_unread(reason, client.peer, now))),
+            None => decide.decide(&facts, now).await,
         };
         let expects = parts.headers.contains_key(EXPECT);
         match verdict {
             Verdict::Forward(forwarding) => {
-                let forwarded = self.forward_or_refuse(client, forwarding, parts, incoming, now);
+                let forwarded = self.forward_or_refuse(client, &view, forwarding, parts, incoming, now);
                 forwarded.await
             }
             Verdict::Refuse(refusal) => {
@@ -217,6 +197,7 @@ impl<D: Decide> Engine<D> {
     async fn forward_or_refuse(
         &self,
         client: &Client,
+        view: &View<D>,
         mut forwarding: Forwarding,
         parts: request::Parts,
         incoming: Incoming,
@@ -224,7 +205,7 @@ impl<D: Decide> Engine<D> {
     ) -> (Response<Body>, Record) {
         let expects = parts.headers.contains_key(EXPECT);
         let tongue = client.tongue(&parts.headers);
-        let forwarded = self.forward(client, &mut forwarding, parts, incoming).await;
+        let forwarded = self.forward(client, view, &mut forwarding, parts, incoming).await;
         let record = |outcome, failure| Record {
             route: Arc::clone(&forwarding.permit.route().name),
             kind: forwarding
@@ -263,7 +244,9 @@ impl<D: Decide> Engine<D> {
         self.observer.metrics().panics.inc();
         tracing::error!("a request ended by a panic; this is a bug");
         let now = self.clock.now();
-        let refusal = self.decide.refuse_unread(Reason::InternalError, client.peer, now);
+        let view = self.view();
+        let decide = &view.standing.decide;
+        let refusal = decide.refuse_unread(Reason::InternalError, client.peer, now);
         let record = Record {
             route: refusal.route.clone(),
             kind: None,
@@ -333,7 +316,7 @@ impl Client {
         }
     }
 
-    fn facts<'a>(&'a self, parts: &'a request::Parts) -> Facts<'a> {
+    fn facts<'a, D>(&'a self, parts: &'a request::Parts, view: &'a View<D>) -> Facts<'a> {
         Facts {
             method: &parts.method,
             path: parts.uri.path(),
@@ -342,7 +325,7 @@ impl Client {
             host: host_of(parts),
             headers: &parts.headers,
             peer: self.peer,
-            trusted_proxies: &self.listener.trusted_proxies,
+            trusted_proxies: view.trusted_proxies(&self.listener),
             scheme: self.scheme,
         }
     }

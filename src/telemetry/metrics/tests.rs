@@ -113,3 +113,29 @@ fn two_handles_of_one_route_share_their_counters() {
     metrics.for_route("main").inc(None, RequestOutcome::Failed);
     assert_eq!(metrics.for_route("main").count(None, RequestOutcome::Failed), 1);
 }
+
+#[test]
+fn what_a_reload_took_away_leaves_no_sample_and_its_neighbors_stay() {
+    let metrics = Metrics::new().expect("metrics");
+    for name in ["gone", "kept"] {
+        let route = metrics.for_route(name);
+        route.inc(None, RequestOutcome::Refused);
+        drop(metrics.for_upstream(name));
+        drop(metrics.jwks_fetches(name));
+        metrics.set_jwks_age(name, Duration::from_secs(1));
+        metrics.set_certificate_expiry("public", name, UnixMillis(0));
+    }
+    let samples = |name: &str| {
+        let text = metrics.render().expect("text");
+        text.lines()
+            .filter(|l| l.contains(&format!("\"{name}\"")))
+            .count()
+    };
+    assert_eq!(samples("gone"), samples("kept"));
+    let all = samples("kept");
+    metrics.forget_route("gone");
+    metrics.forget_upstream("gone");
+    metrics.forget_issuer("gone");
+    metrics.forget_certificate("public", "gone");
+    assert_eq!((samples("gone"), samples("kept")), (0, all));
+}

@@ -12,6 +12,7 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 use tokio::sync::watch;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::keys::{KeyProblem, KeySet};
 use super::settings::{JwksUrl, Problem};
@@ -26,9 +27,12 @@ const MAX_DOCUMENT_BYTES: usize = 256 * 1024;
 /// Most look-ups that wait for one fetch; further ones are answered at once.
 const MAX_WAITING: usize = 64;
 
-/// The keys behind one URL. Clones share them.
+/// The keys behind one URL. Clones share them; refreshing ends with the last one.
 #[derive(Clone)]
-pub(super) struct RemoteKeys(Arc<Shared>);
+pub(super) struct RemoteKeys(
+    Arc<Shared>,
+    #[expect(dead_code, reason = "held for its drop")] Arc<DropGuard>,
+);
 
 struct Shared {
     issuer: Arc<str>,
@@ -111,7 +115,7 @@ impl RemoteKeys {
             .timeout(settings.timeout)
             .build()
             .map_err(|e| Problem::HttpClient(e.to_string()))?;
-        let keys = Self(Arc::new(Shared {
+        let shared = Arc::new(Shared {
             issuer: Arc::clone(issuer),
             fetches: metrics.jwks_fetches(issuer),
             settings: settings.clone(),
@@ -123,9 +127,18 @@ impl RemoteKeys {
             gate: Mutex::default(),
             finished: watch::Sender::new(0),
             waiting: AtomicUsize::new(0),
-        }));
-        tasks.spawn("jwks refresh", Arc::clone(&keys.0).refresh_forever());
-        Ok(keys)
+        });
+        let end = tasks.shutdown().child_token();
+        tasks.spawn("jwks refresh", Arc::clone(&shared).refresh_until(end.clone()));
+        Ok(Self(shared, Arc::new(end.drop_guard())))
+    }
+
+    /// Whether these are the keys that such settings of such an issuer lead to.
+    pub(super) fn are_of(&self, issuer: &str, settings: &JwksUrl) -> Likeness {
+        match *self.0.issuer == *issuer && self.0.settings == *settings {
+            true => Likeness::Same,
+            false => Likeness::Other,
+        }
     }
 
     /// Runs something with the last good set, unless it is too old or there never was one.
@@ -164,6 +177,13 @@ impl RemoteKeys {
             _ => Refresh::Pending,
         }
     }
+}
+
+/// Whether two things are one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Likeness {
+    Same,
+    Other,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -236,8 +256,7 @@ impl Shared {
         Ok((KeySet::jwks(&document)?, sha256(&document)))
     }
 
-    async fn refresh_forever(self: Arc<Self>) {
-        let stop = self.tasks.shutdown().clone();
+    async fn refresh_until(self: Arc<Self>, stop: CancellationToken) {
         loop {
             let mut finished = self.finished.subscribe();
             let before = self.current.load_full();

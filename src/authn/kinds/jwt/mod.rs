@@ -24,7 +24,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use self::format::{Claims, Compact, Malformed};
-use self::jwks::{Refresh, RemoteKeys};
+use self::jwks::{Likeness, Refresh, RemoteKeys};
 use self::keys::{KeySet, Signature};
 use crate::authn::material::CredentialRules;
 use crate::authn::presented::{Presented, PresentedOwned};
@@ -84,13 +84,36 @@ impl JwtVerifier {
         tasks: &Tasks,
         metrics: &Metrics,
     ) -> Result<Self, SettingsProblem> {
+        let nobody = Self { issuers: Vec::new() };
+        nobody.succeeded_by(settings, clock, tasks, metrics)
+    }
+
+    /// The same by other settings. Keys that were fetched already, from the same place by the same rules, are
+    /// taken over: nobody waits for them a second time.
+    pub fn succeeded_by(
+        &self,
+        settings: &JwtSettings,
+        clock: &Clock,
+        tasks: &Tasks,
+        metrics: &Metrics,
+    ) -> Result<Self, SettingsProblem> {
         settings.check()?;
-        let issuers: Result<Vec<_>, _> = settings
-            .issuers
-            .iter()
-            .map(|issuer| Trusted::start(issuer, clock, tasks, metrics))
-            .collect();
+        let start = |issuer: &Issuer| {
+            let known = match &issuer.keys {
+                KeySource::JwksUrl(url) => self.fetched(&issuer.name, url),
+                _ => None,
+            };
+            Trusted::start(issuer, known, clock, tasks, metrics)
+        };
+        let issuers: Result<Vec<_>, _> = settings.issuers.iter().map(start).collect();
         Ok(Self { issuers: issuers? })
+    }
+
+    fn fetched(&self, issuer: &str, settings: &JwksUrl) -> Option<RemoteKeys> {
+        self.issuers.iter().find_map(|trusted| match &trusted.keys {
+            Keys::Remote(keys) if keys.are_of(issuer, settings) == Likeness::Same => Some(keys.clone()),
+            _ => None,
+        })
     }
 
     /// Age of each fetched key set by issuer name, for the metric; `None` before the first good fetch.
@@ -162,6 +185,7 @@ impl JwtVerifier {
 impl Trusted {
     fn start(
         issuer: &Issuer,
+        known: Option<RemoteKeys>,
         clock: &Clock,
         tasks: &Tasks,
         metrics: &Metrics,
@@ -169,7 +193,10 @@ impl Trusted {
         let problem = |p: Problem| issuer.problem(p);
         let (keys, usable) = match &issuer.keys {
             KeySource::JwksUrl(url) => {
-                let keys = RemoteKeys::start(&issuer.name, url, clock, tasks, metrics).map_err(problem)?;
+                let keys = match known {
+                    Some(known) => known,
+                    None => RemoteKeys::start(&issuer.name, url, clock, tasks, metrics).map_err(problem)?,
+                };
                 // Nothing is known of its keys yet, but they will not be secrets.
                 (Keys::Remote(keys), AlgorithmSet::PUBLIC)
             }

@@ -86,7 +86,7 @@ pub enum KeySource {
 }
 
 /// A JWK set at a URL.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JwksUrl {
     /// The URL, `http` or `https`. Redirects are not followed.
     pub url: String,

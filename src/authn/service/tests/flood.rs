@@ -52,11 +52,11 @@ async fn guesses_that_fill_the_slow_hashes_never_hold_up_a_cached_credential_of_
     let (end, ends) = mpsc::channel();
     let limits = SlowPoolLimits { workers: 1, queue: 2 };
     let pool = SlowPool::new(Handle::current(), limits);
-    let mut r = room(Desk::open(CredentialKind::DeviceToken), AuthnSettings::default());
-    Arc::get_mut(&mut r.authn).expect("not shared yet").verifiers = vec![Arc::new(Priced {
+    let r = room(Desk::open(CredentialKind::DeviceToken), AuthnSettings::default());
+    r.verify_by([Arc::new(Priced {
         pool: pool.clone(),
         ends: Arc::new(Mutex::new(ends)),
-    })];
+    }) as _]);
     let r = Arc::new(r);
     let at_once = async |why: &str| {
         let answer = poll_immediate(std::pin::pin!(r.ask("good", HERE))).await;

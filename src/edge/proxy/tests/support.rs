@@ -17,7 +17,7 @@ use crate::domain::reason::Reason;
 use crate::edge::proxy::OwnPages;
 use crate::edge::proxy::upstream::{Directory, Security, UpstreamAddress, UpstreamSettings};
 use crate::edge::proxy::{
-    Arrival, ConnectionSettings, Decide, Engine, EngineParts, ListenerProfile, Protocol,
+    Arrival, ConnectionSettings, Decide, Engine, EngineParts, InForce, ListenerProfile, Protocol, Standing,
 };
 use crate::gate::verdict::testing::forwarding;
 use crate::gate::{Facts, Refusal, Scheme, Verdict};
@@ -95,10 +95,18 @@ impl World {
         let drain = Drain::new(Readiness::new());
         let metrics = Arc::new(Metrics::new().expect("metrics"));
         let directory = Directory::new(settings, &metrics).expect("an upstream");
+        let listener = Arc::new(ListenerProfile {
+            name: "public".into(),
+            trusted_proxies: NetworkSet::default(),
+            connection,
+        });
         let parts = EngineParts {
-            own_pages: OwnPages::default(),
-            decide: Arc::new(Table),
-            upstreams: vec![Arc::clone(&directory)],
+            in_force: InForce::new(Standing {
+                own_pages: OwnPages::default(),
+                decide: Arc::new(Table),
+                upstreams: vec![Arc::clone(&directory)],
+                listeners: vec![Arc::clone(&listener)],
+            }),
             clock: Clock::System,
             drain: drain.clone(),
             metrics: metrics.clone(),
@@ -107,11 +115,6 @@ impl World {
         let engine = Rc::new(Engine::new(&parts, &deadlines));
         let ticking = deadlines.clone();
         spawn_here(async move { ticking.run().await });
-        let listener = Arc::new(ListenerProfile {
-            name: "public".into(),
-            trusted_proxies: NetworkSet::default(),
-            connection,
-        });
         Self {
             engine,
             upstream,

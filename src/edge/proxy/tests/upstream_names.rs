@@ -99,7 +99,12 @@ fn an_answer_under_way_from_a_vanished_address_is_finished() {
         news.mark_unchanged();
         table.set(&[second_address]);
         patient(news.changed()).await.expect("renewed");
-        world.engine.upstream(&"api".into()).expect("there").prune();
+        world
+            .engine
+            .view()
+            .upstream(&"api".into())
+            .expect("there")
+            .prune();
         old.send("en").await;
         client.until("en").await;
         assert_eq!(old.rest().await, "", "and not kept");

@@ -7,13 +7,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use arc_swap::ArcSwap;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::address::{Place, Security};
 use super::endpoint::{Door, Endpoint};
 use super::settings::{Protocol, Target, UpstreamSettings};
-use super::tls::{ClientTls, TlsSettings, TlsSetupError};
+use super::tls::{ClientTls, TlsSetupError};
 use crate::telemetry::{Metrics, UpstreamMetrics};
 
 /// Most addresses of one name that are used.
@@ -31,32 +31,44 @@ pub type Endpoints = Arc<[Arc<Endpoint>]>;
 pub struct Directory {
     settings: UpstreamSettings,
     metrics: UpstreamMetrics,
-    /// `None` when no target speaks TLS. Exchanged when certificates change on disk.
-    tls: Option<ArcSwap<ClientTls>>,
+    /// `None` when no target speaks TLS.
+    tls: Option<Arc<ClientTls>>,
     endpoints: watch::Sender<Endpoints>,
     /// By target: whether its name was looked up; true where there is none.
     looked_up: Box<[AtomicBool]>,
     not_looked_up: AtomicUsize,
+    /// Cancelled when it is not in force any more.
+    retired: CancellationToken,
 }
 
 impl Directory {
     /// Sets an upstream up. Targets with names have no endpoints until they are resolved.
     pub fn new(settings: UpstreamSettings, metrics: &Metrics) -> Result<Arc<Self>, TlsSetupError> {
+        Self::succeeding(None, settings, metrics)
+    }
+
+    /// Sets an upstream up in place of another one. What is known of the targets that both have is taken over:
+    /// the addresses of their names, and whether they are well.
+    pub fn succeeding(
+        before: Option<&Self>,
+        settings: UpstreamSettings,
+        metrics: &Metrics,
+    ) -> Result<Arc<Self>, TlsSetupError> {
         let speaks_tls = |target: &Target| target.address.security() == Security::Tls;
         let tls = match settings.targets.iter().any(speaks_tls) {
-            true => Some(ArcSwap::from_pointee(client_tls(&settings, &settings.tls)?)),
+            true => Some(Arc::new(client_tls(&settings)?)),
             false => None,
         };
-        let endpoints = written(&settings);
-        let named = |target: &Target| matches!(target.address.place(), Place::Name { .. });
-        let names = settings.targets.iter().filter(|t| named(t)).count();
+        let inherited = before.map_or_else(Inherited::default, |before| before.inherited(&settings));
+        let unknown = |(index, target): (usize, &Target)| {
+            matches!(target.address.place(), Place::Name { .. }) && !inherited.looked_up.contains(&index)
+        };
+        let unknown: Vec<bool> = settings.targets.iter().enumerate().map(unknown).collect();
+        let endpoints = written(&settings, &inherited.endpoints);
         let directory = Arc::new(Self {
-            looked_up: settings
-                .targets
-                .iter()
-                .map(|t| AtomicBool::new(!named(t)))
-                .collect(),
-            not_looked_up: AtomicUsize::new(names),
+            looked_up: unknown.iter().map(|unknown| AtomicBool::new(!unknown)).collect(),
+            not_looked_up: AtomicUsize::new(unknown.iter().filter(|unknown| **unknown).count()),
+            retired: CancellationToken::new(),
             metrics: metrics.for_upstream(&settings.name),
             settings,
             tls,
@@ -78,16 +90,43 @@ impl Directory {
 
     /// Its TLS, when some target speaks it.
     pub fn tls(&self) -> Option<Arc<ClientTls>> {
-        self.tls.as_ref().map(ArcSwap::load_full)
+        self.tls.clone()
     }
 
-    /// Takes other certificates, keys or names into use for new connections. Sessions are not carried over, so
-    /// every new connection is verified anew.
-    pub fn exchange_tls(&self, tls: &TlsSettings) -> Result<(), TlsSetupError> {
-        if let Some(slot) = &self.tls {
-            slot.store(Arc::new(client_tls(&self.settings, tls)?));
+    /// Lets what runs in the background for it end; requests under way go on.
+    pub fn retire(&self) {
+        self.retired.cancel();
+    }
+
+    /// Cancelled when it is not in force any more.
+    pub(super) fn retired(&self) -> &CancellationToken {
+        &self.retired
+    }
+
+    /// What a successor with these settings takes over.
+    fn inherited(&self, settings: &UpstreamSettings) -> Inherited {
+        let mut out = Inherited::default();
+        let endpoints = self.endpoints.borrow();
+        for (index, target) in settings.targets.iter().enumerate() {
+            let mut ours = self.settings.targets.iter();
+            let Some(known) = ours.position(|t| t.address == target.address) else {
+                continue;
+            };
+            if self
+                .looked_up
+                .get(known)
+                .is_some_and(|seen| seen.load(Ordering::Acquire))
+            {
+                out.looked_up.push(index);
+            }
+            let of_target = endpoints.iter().filter(|e| e.target() == known);
+            // Without checks nobody would ever find out that it is well again.
+            out.endpoints.extend(of_target.map(|e| match settings.health {
+                Some(_) => Arc::new(e.succeeded_by(index)),
+                None => Arc::new(Endpoint::new(index, e.door().clone())),
+            }));
         }
-        Ok(())
+        out
     }
 
     /// The endpoints, and news of them.
@@ -129,7 +168,7 @@ impl Directory {
     }
 
     /// Brings the gauges up to date.
-    pub(super) fn count(&self) {
+    pub fn count(&self) {
         let endpoints = self.endpoints.borrow();
         let healthy = endpoints.iter().filter(|e| e.is_healthy()).count();
         let number = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
@@ -138,13 +177,13 @@ impl Directory {
     }
 }
 
-fn client_tls(settings: &UpstreamSettings, tls: &TlsSettings) -> Result<ClientTls, TlsSetupError> {
+fn client_tls(settings: &UpstreamSettings) -> Result<ClientTls, TlsSetupError> {
     let offered: &[&[u8]] = match settings.protocol {
         Protocol::Http1 => &[HTTP1],
         Protocol::Http2 => &[HTTP2],
         Protocol::Auto => &[HTTP2, HTTP1],
     };
-    let client = ClientTls::new(tls, offered)?;
+    let client = ClientTls::new(&settings.tls, offered)?;
     for target in &settings.targets {
         if target.address.security() == Security::Tls {
             client.name_of(&target.address)?;
@@ -153,22 +192,30 @@ fn client_tls(settings: &UpstreamSettings, tls: &TlsSettings) -> Result<ClientTl
     Ok(client)
 }
 
+/// What one directory takes over from another.
+#[derive(Default)]
+struct Inherited {
+    /// Targets whose names were looked up.
+    looked_up: Vec<usize>,
+    endpoints: Vec<Arc<Endpoint>>,
+}
+
 /// What is known without asking anybody.
-fn written(settings: &UpstreamSettings) -> Endpoints {
+fn written(settings: &UpstreamSettings, known: &[Arc<Endpoint>]) -> Endpoints {
     let of_target = |(index, target): (usize, &Target)| {
+        let mut known = known.iter().filter(|e| e.target() == index).cloned().peekable();
+        if known.peek().is_some() {
+            return known.collect();
+        }
         let door = match target.address.place() {
             Place::Ip(address) => Door::Tcp(*address),
             Place::Unix(path) => Door::Unix(Arc::clone(path)),
-            Place::Name { .. } => return None,
+            Place::Name { .. } => return Vec::new(),
         };
-        Some(Arc::new(Endpoint::new(index, door)))
+        vec![Arc::new(Endpoint::new(index, door))]
     };
-    settings
-        .targets
-        .iter()
-        .enumerate()
-        .filter_map(of_target)
-        .collect()
+    let targets = settings.targets.iter().enumerate();
+    targets.flat_map(of_target).collect()
 }
 
 /// The endpoints, with these addresses for one target. Known ones stay the same.

@@ -65,6 +65,14 @@ impl Endpoint {
         }
     }
 
+    /// The same for another target, as well as this one is.
+    pub fn succeeded_by(&self, target: usize) -> Self {
+        Self {
+            healthy: AtomicBool::new(self.is_healthy()),
+            ..Self::new(target, self.door.clone())
+        }
+    }
+
     /// Where the connection goes.
     pub fn door(&self) -> &Door {
         &self.door

@@ -36,7 +36,8 @@ pub fn keep_checked(directory: &Arc<Directory>, tasks: &Tasks) {
             settings,
             tasks: tasks.clone(),
         };
-        tasks.spawn("upstream-health", checks.run(tasks.shutdown().clone()));
+        let (end, retired) = (tasks.shutdown().clone(), directory.retired().clone());
+        tasks.spawn("upstream-health", checks.run(end, retired));
     }
 }
 
@@ -57,7 +58,7 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for OnTasks {
 }
 
 impl Checks {
-    async fn run(self, end: CancellationToken) {
+    async fn run(self, end: CancellationToken, retired: CancellationToken) {
         loop {
             let Some(directory) = self.directory.upgrade() else {
                 return;
@@ -66,11 +67,13 @@ impl Checks {
             let round = join_all(endpoints.iter().map(|endpoint| self.check(&directory, endpoint)));
             tokio::select! {
                 () = end.cancelled() => return,
+                () = retired.cancelled() => return,
                 _ = round => directory.count(),
             }
             drop(directory);
             tokio::select! {
                 () = end.cancelled() => return,
+                () = retired.cancelled() => return,
                 () = tokio::time::sleep(self.settings.interval) => {}
             }
         }

@@ -42,8 +42,8 @@ pub fn keep_resolved(directory: &Arc<Directory>, resolver: &impl Resolve, tasks:
                 host: Arc::clone(host),
                 port: *port,
             };
-            let end = tasks.shutdown().clone();
-            tasks.spawn("upstream-name", name.follow(resolver.clone(), end));
+            let (end, retired) = (tasks.shutdown().clone(), directory.retired().clone());
+            tasks.spawn("upstream-name", name.follow(resolver.clone(), end, retired));
         }
     }
 }
@@ -57,7 +57,8 @@ struct Name {
 }
 
 impl Name {
-    async fn follow(self, resolver: impl Resolve, end: CancellationToken) {
+    /// Retiring does not break off a look-up: requests under way may wait for the first one.
+    async fn follow(self, resolver: impl Resolve, end: CancellationToken, retired: CancellationToken) {
         let mut told = false;
         loop {
             let answer = tokio::select! {
@@ -98,6 +99,7 @@ impl Name {
             drop(directory);
             tokio::select! {
                 () = end.cancelled() => return,
+                () = retired.cancelled() => return,
                 () = tokio::time::sleep(refresh) => {}
             }
         }

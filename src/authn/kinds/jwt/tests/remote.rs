@@ -315,3 +315,47 @@ async fn those_who_wait_for_newer_keys_are_bounded() {
         "a place was given back"
     );
 }
+
+#[tokio::test]
+async fn a_reload_keeps_fetched_keys_and_ends_the_fetching_of_those_that_are_gone() {
+    let key = Ed::new();
+    let (kept, gone) = (
+        Server::start(jwks(&[key.jwk("k1")])).await,
+        Server::start(jwks(&[key.jwk("k1")])).await,
+    );
+    let (manual, clock) = clock();
+    let often = |server: &Server| JwksUrl {
+        refresh_interval: Duration::from_millis(2),
+        cooldown: Duration::ZERO,
+        ..JwksUrl::new(&server.url)
+    };
+    let issuer = |name: &str, server: &Server| Issuer {
+        name: name.into(),
+        issuer: Some(format!("https://{name}.example.com")),
+        ..corp(KeySource::JwksUrl(often(server)))
+    };
+    let settings = |issuers| JwtSettings { issuers };
+    let (idp, other) = (issuer("idp", &kept), issuer("other", &gone));
+    let (background, metrics) = (tasks(), metrics());
+    let first = JwtVerifier::start(&settings(vec![idp.clone(), other]), &clock, &background, &metrics);
+    let first = first.expect("started");
+    loaded(&first, manual.now()).await;
+    let next = Issuer {
+        audiences: vec!["api".to_owned(), "more".to_owned()],
+        ..idp
+    };
+    let second = first.succeeded_by(&settings(vec![next]), &clock, &background, &metrics);
+    let second = second.expect("started");
+    assert!(
+        check_at(&second, &with_kid(&key, "k1"), manual.now())
+            .await
+            .is_ok(),
+        "without waiting for keys"
+    );
+    drop(first);
+    let so_far = kept.hits();
+    until(|| kept.hits() > so_far + 5).await;
+    let asked = gone.hits();
+    until(|| kept.hits() > so_far + 30).await;
+    assert!(gone.hits() <= asked + 1, "at most one was under way");
+}

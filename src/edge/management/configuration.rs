@@ -1,0 +1,76 @@
+//! `/api/v1/config/reload` and `/api/v1/config/diff`: the configuration of the process that answers.
+//!
+//! Served on the Unix socket alone: the configuration is the business of this machine's owner, and an answer may
+//! say which files there are. What a reload does is `app`'s to know.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+
+use super::input::Json;
+use super::problem::Problem;
+use super::wire::{ConfigChanges, OfferedConfig};
+
+/// The configuration of a running process.
+#[async_trait]
+pub trait Configuration: Send + Sync {
+    /// Reads it again and takes it into force; gives what changed.
+    async fn reload(&self) -> Result<ConfigChanges, Declined>;
+
+    /// What would change if this were offered; `None`: what a reload would read.
+    async fn compare(&self, offered: Option<OfferedConfig>) -> Result<ConfigChanges, Declined>;
+}
+
+/// Why a configuration was not taken, or not compared, in words for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Declined {
+    /// It has these problems.
+    Problems(String),
+    /// It changes keys that a running process cannot change.
+    NeedsRestart(String),
+    /// It could not be built.
+    Failed(String),
+    /// This process reads no configuration any more, or never did.
+    NotHere,
+}
+
+impl From<Declined> for Problem {
+    fn from(declined: Declined) -> Self {
+        let (status, message) = match declined {
+            Declined::Problems(text) => (StatusCode::UNPROCESSABLE_ENTITY, text),
+            Declined::NeedsRestart(text) => (StatusCode::CONFLICT, text),
+            Declined::Failed(text) => (StatusCode::INTERNAL_SERVER_ERROR, text),
+            Declined::NotHere => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "this process reads no configuration: it is leaving, or never had one".to_owned(),
+            ),
+        };
+        Self::new(status, message)
+    }
+}
+
+/// The routes, below `/api/v1/config`.
+pub(super) fn routes(configuration: Arc<dyn Configuration>) -> Router {
+    Router::new()
+        .route("/reload", post(reload))
+        .route("/diff", post(diff))
+        .with_state(configuration)
+}
+
+async fn reload(State(configuration): State<Arc<dyn Configuration>>) -> Result<Response, Problem> {
+    let changes = configuration.reload().await?;
+    Ok(axum::Json(changes).into_response())
+}
+
+async fn diff(
+    State(configuration): State<Arc<dyn Configuration>>,
+    Json(offered): Json<Option<OfferedConfig>>,
+) -> Result<Response, Problem> {
+    let changes = configuration.compare(offered).await?;
+    Ok(axum::Json(changes).into_response())
+}
