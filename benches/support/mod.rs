@@ -130,6 +130,7 @@ impl Fixture {
                 &tasks,
                 metrics,
                 Clock::System,
+                None,
             ))
             .expect("rooms");
         let gate = rooms.gate(&settings, &rooms.kinds.load()).expect("a gate");

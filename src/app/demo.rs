@@ -12,7 +12,7 @@ use http_body_util::{BodyExt, Empty};
 use hyper_util::rt::TokioIo;
 
 use super::rooms::Rooms;
-use super::{Process, echo};
+use super::{Process, Start, echo};
 use crate::accounts::{
     Actor, ApiTokenForm, DeviceTokenForm, Issued, NewAccessToken, NewCredential, NewPrincipal,
     NewSealedToken, Password, SealedForm,
@@ -21,7 +21,6 @@ use crate::config::{self, Environment};
 use crate::crypto::random;
 use crate::domain::identity::PrincipalKind;
 use crate::domain::scope::{Permission, ScopeSet};
-use crate::runtime::service_manager::ServiceManagerSettings;
 
 /// Prints one text for a person to read.
 pub type Say = Box<dyn Fn(&str) + Send + Sync>;
@@ -39,7 +38,7 @@ pub fn demo(folder: &Path, listen: SocketAddr, say: Say) -> anyhow::Result<()> {
     let (upstream, upstream_address) = echo::bind().context("starting the echo upstream")?;
     let text = configuration(folder, listen, upstream_address)?;
     let loaded = config::load_text("demo.yaml", &text, &Environment::of([])).map_err(|p| anyhow!("{p}"))?;
-    let process = Process::start(&loaded.settings, &ServiceManagerSettings::default())?;
+    let process = Process::start(&loaded.settings, Start::default())?;
     let proxy = *process.addresses().first().context("the demo has a listener")?;
     let tasks = process.tasks();
     tasks.spawn("echo-upstream", echo::serve(upstream, tasks.clone()));
@@ -53,8 +52,7 @@ pub fn demo(folder: &Path, listen: SocketAddr, say: Say) -> anyhow::Result<()> {
             say(&format!("The demo could not show itself: {error:#}"));
         }
     });
-    process.run();
-    Ok(())
+    process.run()
 }
 
 fn configuration(folder: &Path, listen: SocketAddr, upstream: SocketAddr) -> anyhow::Result<String> {

@@ -1,4 +1,5 @@
-//! The proxy's listeners: from their settings to bound sockets, and what a reload changes of them.
+//! The proxy's listeners: from their settings to sockets that are bound, or taken over from a predecessor, and what
+//! a reload changes of them.
 //!
 //! A socket stays as it was bound. What it says about its connections is replaced for those that come; TLS with
 //! the same rules goes on with other certificates, so that sessions are still resumed.
@@ -9,6 +10,7 @@ use std::time::Duration;
 use anyhow::Context;
 use arc_swap::ArcSwap;
 
+use super::hand_over::Inherited;
 use super::live;
 use crate::config::settings::ListenerSettings;
 use crate::config::{Changes, Settings};
@@ -35,6 +37,7 @@ struct Next {
 /// Binds every listener.
 pub(super) fn bind(
     settings: &Settings,
+    inherited: &mut Inherited,
     metrics: &Metrics,
     now: UnixMillis,
 ) -> anyhow::Result<(Vec<Bound>, Doors)> {
@@ -52,10 +55,12 @@ pub(super) fn bind(
             judge(&written.name, &tls.certificates, metrics, now);
         }
         let profile = Arc::new(ArcSwap::from_pointee(profile));
-        let bound = Bound::bind(ListenSettings {
+        let listen = ListenSettings {
             address: written.address.clone(),
             profile: Arc::clone(&profile),
-        })?;
+        };
+        let socket = inherited.take(&written.address.possession());
+        let bound = Bound::bind(listen, inherited.possessions(), socket)?;
         let tls = written.tls.as_ref().map_or("off", |_| "on");
         tracing::info!(door = "proxy", listener = &*written.name, address = %bound.address(), tls, "listening");
         sockets.push(bound);

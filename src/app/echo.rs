@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
@@ -30,7 +31,7 @@ pub fn bind() -> std::io::Result<(std::net::TcpListener, SocketAddr)> {
 
 /// Serves until the tasks are stopped.
 pub async fn serve(listener: std::net::TcpListener, tasks: Tasks) -> std::io::Result<()> {
-    let listener = TcpListener::from_std(listener)?;
+    let listener = Arc::new(TcpListener::from_std(listener)?);
     let end = tasks.shutdown().clone();
     let service = service_fn(answer);
     side_door::serve(

@@ -4,6 +4,7 @@
 //! Both the server and a management command on a resting store build their rooms here; they differ in how
 //! they open the store. Starts background tasks but opens no door.
 
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,6 +49,8 @@ pub(super) struct Ground {
 pub struct Rooms {
     /// The store.
     pub store: Arc<dyn Store>,
+    /// The same, for what only the embedded one has: the right to be its server.
+    pub embedded: Arc<SqliteStore>,
     /// Verifies credentials.
     pub authn: Arc<Authn>,
     /// The use cases.
@@ -69,20 +72,26 @@ pub struct Rooms {
 }
 
 impl Rooms {
-    /// Builds them. Fails with what was found, what was expected and what to do.
+    /// Builds them. Fails with what was found, what was expected and what to do. A server that follows another one
+    /// brings that one's `lock` on the store.
     pub async fn build(
         settings: &Settings,
         open_as: OpenAs,
         tasks: &Tasks,
         metrics: Arc<Metrics>,
         clock: Clock,
+        lock: Option<OwnedFd>,
     ) -> anyhow::Result<Self> {
         if let Some(warning) = accounts::data_folder::prepare(&settings.data_dir)? {
             tracing::warn!("{warning}");
         }
-        let store = SqliteStore::open(convert::store_path(settings), open_as).await?;
-        store.measured_by(&metrics);
-        let store: Arc<dyn Store> = store;
+        let path = convert::store_path(settings);
+        let embedded = match lock {
+            None => SqliteStore::open(path, open_as).await?,
+            Some(lock) => SqliteStore::open_following(path, lock).await?,
+        };
+        embedded.measured_by(&metrics);
+        let store: Arc<dyn Store> = embedded.clone();
         let (vault, warning) =
             KeyVault::open(Arc::clone(&store), &settings.data_dir, clock.now().wall).await?;
         if let Some(warning) = warning {
@@ -136,6 +145,7 @@ impl Rooms {
         let audit = AuditQueue::spawn(&settings.audit, store.clone(), metrics.clone(), tasks);
         let rooms = Self {
             store,
+            embedded,
             authn,
             accounts,
             audit,
@@ -244,8 +254,8 @@ impl Rooms {
 mod tests {
     use super::*;
     use crate::accounts::Actor;
-    use crate::domain::clock::{ManualClock, UnixMillis};
     use crate::config::{Environment, load_text};
+    use crate::domain::clock::{ManualClock, UnixMillis};
     use crate::domain::ids::PrincipalId;
 
     #[tokio::test]
@@ -262,7 +272,7 @@ mod tests {
         // As a tool, which follows nothing later.
         let build = async || {
             let metrics = Arc::new(Metrics::new().expect("metrics"));
-            Rooms::build(&settings, OpenAs::Tool, &tasks, metrics, Clock::System)
+            Rooms::build(&settings, OpenAs::Tool, &tasks, metrics, Clock::System, None)
                 .await
                 .expect("built")
         };
@@ -293,9 +303,16 @@ mod tests {
         let hand = ManualClock::at(Clock::System.now().wall);
         let metrics = Arc::new(Metrics::new().expect("metrics"));
         let clock = Clock::Manual(hand.clone());
-        let rooms = Rooms::build(&settings, OpenAs::Server, &tasks, Arc::clone(&metrics), clock)
-            .await
-            .expect("built");
+        let rooms = Rooms::build(
+            &settings,
+            OpenAs::Server,
+            &tasks,
+            Arc::clone(&metrics),
+            clock,
+            None,
+        )
+        .await
+        .expect("built");
         hand.set_wall(UnixMillis(hand.now().wall.0 - 3_600_000));
         let counted = async {
             while metrics.clock_jumps.get() == 0 {

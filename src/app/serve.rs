@@ -1,8 +1,8 @@
 //! The life of the serving process: rooms, doors, data threads, and their end.
 //!
-//! Doors are bound before anything is announced, so a port that is taken stops the start. The order at the
-//! end is the reverse: the proxy drains, audit and usage are flushed, the store closes, the status door
-//! answers to the last.
+//! Doors are bound before anything is announced, so a port that is taken stops the start. A process that follows another one
+//! opens none of them before that one has handed them over. The order at the end is the reverse: the proxy drains, audit and
+//! usage are flushed, the store closes, the status door answers to the last.
 
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
@@ -10,25 +10,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
 use super::doors::Doors;
+use super::hand_over::{Inherited, STORE_LOCK, Succession};
 use super::reload::{Asks, Reloader, Reloads, Requested, Source};
 use super::rooms::Rooms;
-use super::{doors, gauges, live};
-use crate::accounts::{Administrators, HandedOver, hand_over_administrator_token};
+use super::side_doors::SideDoors;
+use super::{doors, live};
+use crate::accounts::{HandedOver, hand_over_administrator_token};
 use crate::authz::policy::{Access, RoutePolicy};
 use crate::config::{Loaded, Settings};
 use crate::domain::clock::{Clock, UnixMillis};
 use crate::edge::listener::{
-    self, Bound, DrainTimes, Entrance, ListenAddress, Profile, Serving, UnixSignals,
+    self, Bound, DrainTimes, Entrance, Hooks, ListenAddress, Profile, Serving, UnixSignals,
 };
-use crate::edge::management::{self, AdminSocket, Configuration};
 use crate::edge::proxy::{Engine, EngineParts, InForce};
-use crate::edge::status::StatusDoor;
 use crate::gate::Gate;
 use crate::runtime::drain::{Drain, Stage};
+use crate::runtime::hand_over::{Inheritance, Successor};
 use crate::runtime::lines::Lines;
 use crate::runtime::readiness::{Latch, Readiness};
 use crate::runtime::service_manager::{ServiceManager, ServiceManagerSettings};
@@ -60,6 +60,10 @@ pub struct Process {
     asks: Asks,
     /// What reloads begin with; `None`: there are none.
     configured: Option<(Loaded, Source)>,
+    inherited: Inherited,
+    /// Left to do once a predecessor has handed over.
+    open_side_doors: Option<Box<dyn FnOnce() + Send>>,
+    succession: Succession,
     drain: Drain,
     starting: Latch,
     listeners: Vec<Bound>,
@@ -69,16 +73,27 @@ pub struct Process {
     side_tasks: Tasks,
 }
 
+/// How a process was started, beside its settings.
+#[derive(Debug, Default)]
+pub struct Start {
+    /// What a service manager wants to be told.
+    pub manager: ServiceManagerSettings,
+    /// How its successor is started; `None`: it has none.
+    pub successor: Option<Successor>,
+    /// What its predecessor hands over, when it has one.
+    pub inheritance: Option<Inheritance>,
+}
+
 /// Serves until told to stop. Reloads read the same source again.
-pub fn serve(loaded: Loaded, source: Source, manager: &ServiceManagerSettings) -> anyhow::Result<()> {
-    let process = Process::start(&loaded.settings, manager)?;
-    process.reloading(loaded, source).run();
-    Ok(())
+pub fn serve(loaded: Loaded, source: Source, start: Start) -> anyhow::Result<()> {
+    let process = Process::start(&loaded.settings, start)?;
+    process.reloading(loaded, source).run()
 }
 
 impl Process {
     /// Builds everything and binds every door.
-    pub fn start(settings: &Settings, manager: &ServiceManagerSettings) -> anyhow::Result<Self> {
+    pub fn start(settings: &Settings, start: Start) -> anyhow::Result<Self> {
+        let mut inherited = Inherited::new(start.inheritance);
         let metrics = Arc::new(Metrics::new()?);
         let log = Lines::start(
             std::io::stderr(),
@@ -109,20 +124,30 @@ impl Process {
             &tasks,
             Arc::clone(&metrics),
             clock.clone(),
+            inherited.take(STORE_LOCK),
         );
         let rooms = Arc::new(runtime.block_on(built)?);
+        if let Some(lock) = rooms.embedded.server_lock() {
+            inherited.possessions().add(STORE_LOCK.to_owned(), &lock);
+        }
         runtime.block_on(first_administrator(settings, &rooms))?;
         let side_tasks = Tasks::on(runtime.handle().clone());
         let (reloads, asks) = Reloads::channel();
-        let owners = Arc::new(reloads.clone());
-        runtime.block_on(side_doors(
-            settings,
-            &rooms,
-            readiness,
-            owners,
-            &tasks,
-            &side_tasks,
-        ))?;
+        let side_doors = runtime.block_on(SideDoors::bind(settings, &mut inherited, &tasks, &side_tasks))?;
+        let ends = side_doors.ends();
+        let open_side_doors = {
+            let (rooms, tasks, side_tasks) = (Arc::clone(&rooms), tasks.clone(), side_tasks.clone());
+            let owners = Arc::new(reloads.clone());
+            move || side_doors.open(&rooms, readiness, owners, &tasks, &side_tasks)
+        };
+        // They tell how the start goes on; a predecessor's are open still.
+        let open_side_doors: Option<Box<dyn FnOnce() + Send>> = match inherited.follows() {
+            true => Some(Box::new(open_side_doors)),
+            false => {
+                open_side_doors();
+                None
+            }
+        };
 
         let standing = live::build(settings, &rooms.kinds.load(), &rooms, None)?;
         live::attend(&standing, None, &tasks);
@@ -137,9 +162,19 @@ impl Process {
         let workers = Workers::start(threads, move |deadlines| {
             Entrance::new(Engine::new(&parts, deadlines))
         })?;
-        let (listeners, doors) = doors::bind(settings, &rooms.metrics, rooms.clock.now().wall)?;
+        let now = rooms.clock.now().wall;
+        let (listeners, doors) = doors::bind(settings, &mut inherited, &rooms.metrics, now)?;
         announce(settings, None);
-        let manager = service_manager(manager, workers.threads(), &drain, &tasks, &side_tasks);
+        let manager = service_manager(&start.manager, workers.threads(), &drain, &tasks, &side_tasks);
+        if inherited.follows() {
+            manager.fall_silent();
+        }
+        let succession = Succession {
+            successor: start.successor,
+            possessions: inherited.possessions().clone(),
+            manager: manager.clone(),
+            side_doors: ends,
+        };
         let times = DrainTimes {
             delay: settings.drain.delay,
             timeout: settings.drain.timeout,
@@ -158,6 +193,9 @@ impl Process {
             reloads,
             asks,
             configured: None,
+            inherited,
+            open_side_doors,
+            succession,
             drain,
             starting,
             listeners,
@@ -191,8 +229,9 @@ impl Process {
         &self.tasks
     }
 
-    /// Serves until told to stop, then stops in order.
-    pub fn run(self) {
+    /// Serves until told to stop, then stops in order. Fails only before it serves, when a predecessor does not hand
+    /// over.
+    pub fn run(self) -> anyhow::Result<()> {
         let Self {
             runtime,
             tasks,
@@ -207,12 +246,26 @@ impl Process {
             reloads,
             asks,
             configured,
+            inherited,
+            open_side_doors,
+            succession,
             drain,
             starting,
             listeners,
             workers,
             times,
         } = self;
+        let follows = inherited.follows();
+        inherited
+            .accept()
+            .context("taking over from the running server")?;
+        if follows {
+            manager.speak();
+            rooms.embedded.sign_lock();
+        }
+        if let Some(open) = open_side_doors {
+            open();
+        }
         drop(starting);
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
@@ -247,13 +300,18 @@ impl Process {
             drain,
             times,
             signals,
-            on_hangup: Box::new(move || hangup(&reloads)),
+            possessions: succession.possessions.clone(),
+            hooks: Hooks {
+                on_hangup: Box::new(move || hangup(&reloads)),
+                on_quit: Box::new(move || succession.hand_over()),
+            },
             flush: Box::pin(flush),
         });
         side_tasks.shutdown().cancel();
         tracing::info!("stopped");
         runtime.shutdown_timeout(Duration::from_secs(1));
         log.flush(Duration::from_secs(1));
+        Ok(())
     }
 }
 
@@ -319,62 +377,6 @@ async fn first_administrator(settings: &Settings, rooms: &Rooms) -> anyhow::Resu
         tracing::info!(file = %path.display(), "the first administrator's token was written to a file");
     }
     Ok(())
-}
-
-/// Opens the management and status doors.
-async fn side_doors(
-    settings: &Settings,
-    rooms: &Arc<Rooms>,
-    readiness: Readiness,
-    configuration: Arc<dyn Configuration>,
-    tasks: &Tasks,
-    side_tasks: &Tasks,
-) -> anyhow::Result<()> {
-    let end = tasks.shutdown();
-    let socket = AdminSocket::bind(&settings.admin.socket).context("the admin socket")?;
-    tasks.spawn(
-        "admin-socket",
-        socket.serve(
-            Arc::clone(&rooms.accounts),
-            configuration,
-            tasks.clone(),
-            end.clone(),
-        ),
-    );
-    if let Some(address) = settings.admin.address {
-        let (listener, address) = bind("admin.address", address).await?;
-        tracing::info!(door = "admin", %address, "listening");
-        let administrators = Arc::new(Administrators::new(Arc::clone(&rooms.authn), rooms.clock.clone()));
-        let accounts = Arc::clone(&rooms.accounts);
-        let door = management::serve_tcp(
-            listener,
-            address,
-            accounts,
-            administrators,
-            tasks.clone(),
-            end.clone(),
-        );
-        tasks.spawn("admin-door", door);
-    }
-    let (listener, address) = bind("status.address", settings.status_address).await?;
-    tracing::info!(door = "status", %address, "listening");
-    let watched = Arc::clone(rooms);
-    let status = StatusDoor {
-        readiness,
-        metrics: Arc::clone(&rooms.metrics),
-        refresh: Arc::new(move |metrics| gauges::refresh(&watched, metrics)),
-    };
-    let end = side_tasks.shutdown().clone();
-    side_tasks.spawn("status-door", status.serve(listener, side_tasks.clone(), end));
-    Ok(())
-}
-
-async fn bind(key: &str, address: SocketAddr) -> anyhow::Result<(TcpListener, SocketAddr)> {
-    let listener = TcpListener::bind(address).await.with_context(|| {
-        format!("{key}: cannot listen on {address}; stop what listens there or choose another port")
-    })?;
-    let bound = listener.local_addr()?;
-    Ok((listener, bound))
 }
 
 /// Says what an operator should know and was not told before: public routes, and what is allowed but unusual.

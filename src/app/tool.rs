@@ -38,7 +38,7 @@ impl Tool {
     pub async fn open(settings: &Settings) -> anyhow::Result<Self> {
         let tasks = Tasks::on(Handle::current());
         let metrics = Arc::new(Metrics::new()?);
-        let rooms = Rooms::build(settings, OpenAs::Tool, &tasks, metrics, Clock::System).await?;
+        let rooms = Rooms::build(settings, OpenAs::Tool, &tasks, metrics, Clock::System, None).await?;
         let actor = Actor::local(rustix::process::geteuid().as_raw());
         Ok(Self {
             routes: management::local(Arc::clone(&rooms.accounts), actor),

@@ -110,6 +110,9 @@ pub enum Probe {
 pub struct Serve {
     #[command(flatten)]
     pub without: Without,
+    /// Take over from the server that starts this process (it does so on SIGQUIT).
+    #[arg(long, hide = true)]
+    pub take_over: bool,
 }
 
 /// `demo`.

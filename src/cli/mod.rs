@@ -11,6 +11,7 @@ mod configuration;
 mod demo;
 mod health;
 mod output;
+mod serve;
 mod show;
 
 use std::ffi::OsString;
@@ -62,7 +63,8 @@ pub fn main() -> ExitCode {
 
 /// Runs a command line.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(arguments) {
+    let arguments: Vec<_> = arguments.into_iter().collect();
+    let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are errors of this kind too, with exit code 0.
@@ -72,7 +74,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let form = if cli.common.json { Form::Json } else { Form::People };
     let out = Output::new(form);
-    match dispatch(cli, out) {
+    match dispatch(cli, &arguments, out) {
         Ok(code) => code,
         Err(Failure::Usage(text)) => {
             out.fault(&text);
@@ -85,7 +87,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn dispatch(cli: Cli, out: Output) -> Result<ExitCode, Failure> {
+fn dispatch(cli: Cli, arguments: &[OsString], out: Output) -> Result<ExitCode, Failure> {
     let common = cli.common;
     match cli.command {
         Command::Serve(_) | Command::Demo(_) if common.json => Err(Failure::Usage(
@@ -94,8 +96,8 @@ fn dispatch(cli: Cli, out: Output) -> Result<ExitCode, Failure> {
         Command::Serve(wanted) => {
             let source = source(&common, &wanted.without);
             let loaded = load_from(&source, out)?;
-            let manager = config::service_manager_of_process();
-            app::serve(loaded, source, &manager).map_err(Failure::failed)?;
+            let start = serve::start(&wanted, arguments)?;
+            app::serve(loaded, source, start).map_err(Failure::failed)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Demo(_) if common.config.is_some() || common.data_dir.is_some() => Err(Failure::Usage(

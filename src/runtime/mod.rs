@@ -2,6 +2,7 @@
 
 pub mod deadlines;
 pub mod drain;
+pub mod hand_over;
 pub mod lines;
 pub mod readiness;
 pub mod service_manager;
@@ -9,5 +10,6 @@ pub mod side_door;
 pub mod slow_pool;
 pub mod sockets;
 pub mod tasks;
+pub mod unix_socket;
 pub mod watch;
 pub mod workers;

@@ -36,8 +36,8 @@ pub struct ServiceManager(Option<Arc<Line>>);
 struct Line {
     socket: UnixDatagram,
     to: SocketAddr,
-    /// Another process speaks for the service now.
-    handed_over: AtomicBool,
+    /// Another process speaks for the service.
+    silent: AtomicBool,
 }
 
 impl ServiceManager {
@@ -58,7 +58,7 @@ impl ServiceManager {
         Ok(Self(Some(Arc::new(Line {
             socket,
             to,
-            handed_over: AtomicBool::new(false),
+            silent: AtomicBool::new(false),
         }))))
     }
 
@@ -78,11 +78,22 @@ impl ServiceManager {
         self.tell(&[NotifyState::Stopping, NotifyState::Status(status)]);
     }
 
-    /// Another process is the service from now on; this one says nothing any more.
-    pub fn hand_over_to(&self, pid: u32) {
+    /// This process is the service's main one.
+    pub fn main_process(&self, pid: u32) {
         self.tell(&[NotifyState::MainPid(pid)]);
+    }
+
+    /// This process speaks for the service, after it was silent.
+    pub fn speak(&self) {
         if let Some(line) = &self.0 {
-            line.handed_over.store(true, Ordering::Relaxed);
+            line.silent.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// Another process speaks for the service; this one says nothing.
+    pub fn fall_silent(&self) {
+        if let Some(line) = &self.0 {
+            line.silent.store(true, Ordering::Relaxed);
         }
     }
 
@@ -111,7 +122,7 @@ impl ServiceManager {
 
     fn tell(&self, state: &[NotifyState<'_>]) {
         let Some(line) = &self.0 else { return };
-        if line.handed_over.load(Ordering::Relaxed) {
+        if line.silent.load(Ordering::Relaxed) {
             return;
         }
         let lines: Vec<String> = state.iter().map(ToString::to_string).collect();
@@ -157,8 +168,9 @@ mod tests {
         );
         manager.stopping("leaving");
         assert_eq!(heard(&listening).as_deref(), Some("STOPPING=1\nSTATUS=leaving"));
-        manager.hand_over_to(4711);
+        manager.main_process(4711);
         assert_eq!(heard(&listening).as_deref(), Some("MAINPID=4711"));
+        manager.fall_silent();
         manager.stopping("leaving");
         assert_eq!(
             heard(&listening),

@@ -34,21 +34,22 @@ pub trait Accept: Send + 'static {
     fn accept(&mut self) -> impl Future<Output = io::Result<Self::Io>> + Send;
 }
 
-impl Accept for TcpListener {
+// Shared, so that they can be handed over while somebody accepts.
+impl Accept for Arc<TcpListener> {
     type Io = TcpStream;
 
     async fn accept(&mut self) -> io::Result<TcpStream> {
-        let (stream, _) = Self::accept(self).await?;
+        let (stream, _) = TcpListener::accept(self).await?;
         stream.set_nodelay(true)?;
         Ok(stream)
     }
 }
 
-impl Accept for UnixListener {
+impl Accept for Arc<UnixListener> {
     type Io = UnixStream;
 
     async fn accept(&mut self) -> io::Result<UnixStream> {
-        Self::accept(self).await.map(|(stream, _)| stream)
+        UnixListener::accept(self).await.map(|(stream, _)| stream)
     }
 }
 

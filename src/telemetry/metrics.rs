@@ -306,7 +306,10 @@ impl Metrics {
                 "config_last_reload_success_timestamp_seconds",
                 "When a configuration was last taken into force.",
             )?,
-            clock_jumps: d.counter("clock_jumps_total", "Times the wall clock was set by 2 s or more.")?,
+            clock_jumps: d.counter(
+                "clock_jumps_total",
+                "Times the wall clock was set by 2 s or more.",
+            )?,
             panics: d.counter("panics_total", "Panics caught: each is a bug.")?,
             registry: d.registry,
             descriptions: d.descriptions,

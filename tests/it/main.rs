@@ -33,10 +33,14 @@ mod faults;
 mod framing;
 /// gRPC, with tonic on both sides.
 mod grpc;
+/// SIGQUIT: a successor takes the sockets over, and nobody notices.
+mod hand_over;
 /// Upstreams that lie about their answers.
 mod hostile_upstream;
 /// HTTP/1 over sockets.
 mod http;
+/// Floods over HTTP/2, frame by frame.
+mod http2_floods;
 /// JWTs: sources of keys, forms and classes that are refused, issuers that rotate and vanish.
 mod jwt;
 /// Every kind of credential through the real process, good ones and bad ones.

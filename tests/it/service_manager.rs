@@ -10,27 +10,27 @@ use crate::support::http::PATIENCE;
 use crate::support::{Doorward, Reply, Upstream};
 
 /// A service manager that listens.
-struct Manager {
+pub struct Manager {
     socket: UnixDatagram,
-    path: PathBuf,
+    pub path: PathBuf,
 }
 
 impl Manager {
-    fn listen(folder: &TempDir) -> Self {
+    pub fn listen(folder: &TempDir) -> Self {
         let path = folder.path().join("notify");
         let socket = UnixDatagram::bind(&path).expect("bound");
         socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         Self { socket, path }
     }
 
-    fn hear(&self) -> String {
+    pub fn hear(&self) -> String {
         let mut bytes = [0; 1024];
         let length = self.socket.recv(&mut bytes).expect("a message");
         String::from_utf8_lossy(&bytes[..length]).into_owned()
     }
 
     /// The next message that is no sign of life.
-    fn hear_news(&self) -> String {
+    pub fn hear_news(&self) -> String {
         loop {
             let message = self.hear();
             if message != "WATCHDOG=1" {

@@ -323,7 +323,10 @@ fn a_guarded_prefix_does_not_cover_its_bare_form_and_that_is_said() {
 #[test]
 fn subjects_of_two_issuers_that_may_be_mixed_up_are_warned_about() {
     for (second, warned) in [
-        ("name: b, issuer: b, audience: [x], jwks_url: 'https://b/jwks'", true),
+        (
+            "name: b, issuer: b, audience: [x], jwks_url: 'https://b/jwks'",
+            true,
+        ),
         (
             "name: b, issuer: b, audience: [x], jwks_url: 'https://b/jwks', subject_prefix: 'b:'",
             false,

@@ -6,6 +6,7 @@
 
 use std::io;
 use std::net::TcpStream;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,10 +18,12 @@ use tokio::net::{TcpListener, UnixListener};
 
 use super::addresses::Counted;
 use super::entrance::{Profile, ProxyProtocol};
-use super::socket::{BACKLOG, Bound, ListenSettings, Listening, SocketFile};
+use super::socket::{BACKLOG, Bound, ListenSettings, Listening};
 use crate::domain::net::PeerAddr;
 use crate::runtime::drain::{ConnectionGuard, Drain, Stage};
+use crate::runtime::hand_over::Possessions;
 use crate::runtime::sockets::Socket;
+use crate::runtime::unix_socket::SocketFile;
 use crate::runtime::workers::{Handed, Workers};
 use crate::telemetry::Held;
 use crate::telemetry::labels::ConnectionRefusal;
@@ -77,6 +80,15 @@ enum Door {
     ),
 }
 
+impl AsFd for Door {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(socket) => socket.as_fd(),
+            Self::Unix(socket, _) => socket.as_fd(),
+        }
+    }
+}
+
 impl Door {
     fn open(listening: Listening) -> io::Result<Self> {
         match listening {
@@ -117,9 +129,16 @@ impl Door {
 }
 
 /// Accepts until the drain closes the listeners.
-pub(super) async fn accept(bound: Bound, workers: &Workers<Profile>, drain: &Drain) -> io::Result<()> {
+pub(super) async fn accept(
+    bound: Bound,
+    workers: &Workers<Profile>,
+    drain: &Drain,
+    possessions: &Possessions,
+) -> io::Result<()> {
     let Bound { settings, socket, .. } = bound;
-    let door = Door::open(socket)?;
+    // Nobody else holds it: the socket closes when this function returns.
+    let door = Arc::new(Door::open(socket)?);
+    possessions.add(settings.address.possession(), &door);
     let acceptor = Acceptor {
         settings,
         workers,
@@ -271,13 +290,14 @@ mod tests {
     fn bound(max_connections: usize) -> (Bound, ListenerMetrics, SocketAddr) {
         let profile = testing::profile();
         let metrics = profile.metrics.clone();
-        let bound = Bound::bind(ListenSettings {
+        let settings = ListenSettings {
             address: ListenAddress::Tcp(([127, 0, 0, 1], 0).into()),
             profile: Arc::new(ArcSwap::from_pointee(Profile {
                 max_connections,
                 ..profile
             })),
-        });
+        };
+        let bound = Bound::bind(settings, &Possessions::own(), None);
         let bound = bound.expect("bound");
         let ListenAddress::Tcp(address) = *bound.address() else {
             panic!("TCP was asked for")
@@ -295,7 +315,9 @@ mod tests {
         let workers = Workers::start(NonZeroUsize::MIN, |_| Greets).expect("threads");
         let drain = Drain::new(Readiness::new());
         drain.advance(Stage::Closing);
-        accept(bound, &workers, &drain).await.expect("ended");
+        accept(bound, &workers, &drain, &Possessions::own())
+            .await
+            .expect("ended");
         assert_eq!(metrics.accepted.get(), 20);
         for mut client in early {
             client.read_exact(&mut [0; 2]).await.expect("greeted");
@@ -323,7 +345,8 @@ mod tests {
             third.read_exact(&mut [0; 2]).await.expect("there is room again");
             drain.advance(Stage::Closing);
         };
-        let (accepting, ()) = tokio::join!(accept(bound, &workers, &drain), clients);
+        let possessions = Possessions::own();
+        let (accepting, ()) = tokio::join!(accept(bound, &workers, &drain, &possessions), clients);
         accepting.expect("ended by the drain");
         assert_eq!(metrics.accepted.get(), 3);
         TcpStream::connect(address)

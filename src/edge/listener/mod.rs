@@ -16,7 +16,7 @@ pub mod tls;
 
 pub use addresses::AddressBound;
 pub use entrance::{Entrance, Profile, ProxyProtocol};
-pub use leave::{DrainTimes, FLUSH};
+pub use leave::{DrainTimes, FLUSH, HandOver, Hooks};
 pub use server::{Serving, run};
 pub use signals::UnixSignals;
 pub use socket::{BindError, Bound, ListenAddress, ListenSettings};

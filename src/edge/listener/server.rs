@@ -1,5 +1,5 @@
-//! pingora's server around our one service. It hosts the acceptors and keeps the table of listening
-//! descriptors by address, which a hand-over to a new binary will need.
+//! pingora's server around our one service, which hosts the acceptors. pingora's table of listening descriptors and its way
+//! to hand them over stay unused: that one ends the process even when no successor came (`runtime::hand_over` is ours).
 //!
 //! pingora's own way out blocks the main thread for a fixed time and reads no more signals. So our signal
 //! watch goes the whole way (`leave`) before it returns, and then asks for the fast end: nothing is left
@@ -18,10 +18,11 @@ use pingora_core::services::Service;
 
 use super::acceptor::accept;
 use super::entrance::Profile;
-use super::leave::{DrainTimes, leave};
+use super::leave::{DrainTimes, Hooks, leave};
 use super::signals::UnixSignals;
 use super::socket::Bound;
 use crate::runtime::drain::Drain;
+use crate::runtime::hand_over::Possessions;
 use crate::runtime::workers::Workers;
 
 /// What is done last, after the last connection and before the process may end.
@@ -39,8 +40,10 @@ pub struct Serving {
     pub times: DrainTimes,
     /// The process's signals.
     pub signals: UnixSignals,
-    /// What SIGHUP means. Called on the thread that reads signals, so it must not wait: it tells a task.
-    pub on_hangup: Box<dyn Fn() + Send + Sync>,
+    /// What signals do that do not end the process.
+    pub hooks: Hooks,
+    /// Where listening sockets are noted for a successor.
+    pub possessions: Possessions,
     /// What is done last.
     pub flush: Flush,
 }
@@ -61,12 +64,13 @@ pub fn run(serving: Serving) {
         listeners: serving.listeners,
         workers: workers.clone(),
         drain: serving.drain.clone(),
+        possessions: serving.possessions,
     });
     server.run(RunArgs {
         shutdown_signal: Box::new(Leaving {
             drain: serving.drain,
             times: serving.times,
-            on_hangup: serving.on_hangup,
+            hooks: serving.hooks,
             once: Mutex::new(Some((serving.signals, serving.flush))),
         }),
     });
@@ -79,7 +83,7 @@ pub fn run(serving: Serving) {
 struct Leaving {
     drain: Drain,
     times: DrainTimes,
-    on_hangup: Box<dyn Fn() + Send + Sync>,
+    hooks: Hooks,
     /// Taken by the one call that there is.
     once: Mutex<Option<(UnixSignals, Flush)>>,
 }
@@ -89,7 +93,7 @@ impl ShutdownSignalWatch for Leaving {
     async fn recv(&self) -> ShutdownSignal {
         let once = self.once.lock().take();
         if let Some((mut signals, flush)) = once {
-            leave(&mut signals, &self.drain, self.times, &*self.on_hangup, flush).await;
+            leave(&mut signals, &self.drain, self.times, &self.hooks, flush).await;
         }
         ShutdownSignal::FastShutdown
     }
@@ -100,22 +104,17 @@ struct Acceptors {
     listeners: Vec<Bound>,
     workers: Arc<Workers<Profile>>,
     drain: Drain,
+    possessions: Possessions,
 }
 
 #[async_trait]
 impl Service for Acceptors {
-    async fn start_service(&mut self, fds: Option<ListenFds>, _shutdown: ShutdownWatch, _per_fd: usize) {
-        if let Some(fds) = fds {
-            let mut fds = fds.lock();
-            for bound in &self.listeners {
-                fds.add(bound.address().to_string(), bound.as_raw_fd());
-            }
-        }
+    async fn start_service(&mut self, _: Option<ListenFds>, _: ShutdownWatch, _per_fd: usize) {
         let acceptors = std::mem::take(&mut self.listeners).into_iter().map(|bound| {
             let name = bound.settings.profile.load().proxy.name.clone();
-            let (workers, drain) = (&self.workers, &self.drain);
+            let (workers, drain, possessions) = (&self.workers, &self.drain, &self.possessions);
             async move {
-                let ended: io::Result<()> = accept(bound, workers, drain).await;
+                let ended: io::Result<()> = accept(bound, workers, drain, possessions).await;
                 if let Err(error) = ended {
                     tracing::error!(listener = &*name, %error, "accepting ended");
                 }
@@ -130,14 +129,5 @@ impl Service for Acceptors {
 
     fn threads(&self) -> Option<usize> {
         Some(1)
-    }
-
-    fn listen_addresses(&self) -> Option<Vec<String>> {
-        Some(
-            self.listeners
-                .iter()
-                .map(|bound| bound.address().to_string())
-                .collect(),
-        )
     }
 }

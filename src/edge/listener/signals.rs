@@ -19,6 +19,8 @@ pub enum Signal {
     Interrupt,
     /// SIGHUP: look at the configuration again.
     Hangup,
+    /// SIGQUIT: hand over to a successor.
+    Quit,
 }
 
 /// The process's signals, or a test's.
@@ -33,6 +35,7 @@ pub struct UnixSignals {
     terminate: Stream,
     interrupt: Stream,
     hangup: Stream,
+    quit: Stream,
     /// For process 1 only.
     child: Option<Stream>,
 }
@@ -48,6 +51,7 @@ impl UnixSignals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
+            quit: signal(SignalKind::quit())?,
             child,
         })
     }
@@ -60,6 +64,7 @@ impl Signals for UnixSignals {
                 _ = self.terminate.recv() => return Signal::Terminate,
                 _ = self.interrupt.recv() => return Signal::Interrupt,
                 _ = self.hangup.recv() => return Signal::Hangup,
+                _ = self.quit.recv() => return Signal::Quit,
                 () = ended(&mut self.child) => reap(),
             }
         }

@@ -1,22 +1,20 @@
-//! Listening sockets, bound before anything else starts so that a busy address is told at once.
-//!
-//! A Unix socket is made beside its path and moved there once it has its mode, so that nobody meets it wider than it
-//! should be. A file left by a process that is gone is replaced; one that somebody answers at is not.
+//! Listening sockets, bound before anything else starts so that a busy address is told at once, or taken over from a
+//! predecessor.
 
 use std::fmt;
-use std::fs;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::{AsRawFd, RawFd};
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::entrance::Profile;
+use crate::runtime::hand_over::Possessions;
+use crate::runtime::unix_socket::{self, SocketFile};
 
 /// Connections that the kernel keeps for us while we are busy.
 pub(super) const BACKLOG: i32 = 1024;
@@ -36,6 +34,11 @@ pub enum ListenAddress {
 }
 
 impl ListenAddress {
+    /// What a socket for it is called when it is handed over. The address as it was asked for: a port 0 is asked for again.
+    pub fn possession(&self) -> String {
+        format!("listener {self}")
+    }
+
     /// Whether only this machine can connect.
     pub fn is_local(&self) -> bool {
         match self {
@@ -102,17 +105,6 @@ pub(super) enum Listening {
     Unix(UnixListener, SocketFile),
 }
 
-/// The file of a Unix socket, removed on drop.
-#[derive(Debug)]
-pub(super) struct SocketFile(PathBuf);
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        // The next start replaces a file that stays behind.
-        let _gone = fs::remove_file(&self.0);
-    }
-}
-
 /// A bound socket.
 #[derive(Debug)]
 pub struct Bound {
@@ -122,15 +114,23 @@ pub struct Bound {
 }
 
 impl Bound {
-    /// Binds and listens. The kernel queues connections from here on.
-    pub fn bind(settings: ListenSettings) -> Result<Self, BindError> {
+    /// Binds and listens, unless a predecessor's socket is `inherited`. The kernel queues connections from here on.
+    pub fn bind(
+        settings: ListenSettings,
+        possessions: &Possessions,
+        inherited: Option<OwnedFd>,
+    ) -> Result<Self, BindError> {
         let bound = match &settings.address {
-            ListenAddress::Tcp(address) => open(*address).and_then(|socket| {
+            ListenAddress::Tcp(address) => open(*address, inherited).and_then(|socket| {
                 let address = ListenAddress::Tcp(socket.local_addr()?);
                 Ok((Listening::Tcp(socket), address))
             }),
             ListenAddress::Unix { path, mode } => {
-                open_unix(path, *mode).map(|socket| (socket, settings.address.clone()))
+                let socket = match inherited {
+                    None => unix_socket::listen(path, *mode, BACKLOG, possessions),
+                    Some(socket) => unix_socket::inherit(socket, path, *mode, possessions),
+                };
+                socket.map(|(socket, file)| (Listening::Unix(socket, file), settings.address.clone()))
             }
         };
         match bound {
@@ -151,16 +151,14 @@ impl Bound {
     pub fn address(&self) -> &ListenAddress {
         &self.address
     }
-
-    pub(super) fn as_raw_fd(&self) -> RawFd {
-        match &self.socket {
-            Listening::Tcp(socket) => socket.as_raw_fd(),
-            Listening::Unix(socket, _) => socket.as_raw_fd(),
-        }
-    }
 }
 
-fn open(address: SocketAddr) -> io::Result<TcpListener> {
+fn open(address: SocketAddr, inherited: Option<OwnedFd>) -> io::Result<TcpListener> {
+    if let Some(socket) = inherited {
+        let socket = TcpListener::from(socket);
+        socket.set_nonblocking(true)?;
+        return Ok(socket);
+    }
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     // Accepted sockets inherit it on Linux: one call for all of them.
@@ -169,41 +167,6 @@ fn open(address: SocketAddr) -> io::Result<TcpListener> {
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
-}
-
-fn open_unix(path: &Path, mode: u32) -> io::Result<Listening> {
-    make_way(path)?;
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(format!(".{}", std::process::id()));
-    let scratch = SocketFile(PathBuf::from(beside));
-    match fs::remove_file(&scratch.0) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&socket2::SockAddr::unix(&scratch.0)?)?;
-    fs::set_permissions(&scratch.0, fs::Permissions::from_mode(mode))?;
-    socket.listen(BACKLOG)?;
-    fs::rename(&scratch.0, path)?;
-    Ok(Listening::Unix(socket.into(), SocketFile(path.to_owned())))
-}
-
-/// Removes a socket that nobody answers at.
-fn make_way(path: &Path) -> io::Result<()> {
-    let found = match fs::symlink_metadata(path) {
-        Ok(found) => found,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    if !found.file_type().is_socket() {
-        return Err(io::ErrorKind::AlreadyExists.into());
-    }
-    match UnixStream::connect(path) {
-        Ok(_) => Err(io::ErrorKind::AddrInUse.into()),
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
-        Err(error) => Err(error),
-    }
 }
 
 /// Profiles for tests.
@@ -234,6 +197,14 @@ pub(super) mod testing {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::net::UnixStream;
+    use std::path::Path;
+
+    fn bind(settings: ListenSettings) -> Result<Bound, BindError> {
+        Bound::bind(settings, &Possessions::own(), None)
+    }
 
     fn settings(address: ListenAddress) -> ListenSettings {
         ListenSettings {
@@ -245,8 +216,8 @@ mod tests {
     #[test]
     fn a_busy_address_is_told_with_its_remedy() {
         let any = ListenAddress::Tcp(([127, 0, 0, 1], 0).into());
-        let first = Bound::bind(settings(any)).expect("bound");
-        let error = Bound::bind(settings(first.address().clone()))
+        let first = bind(settings(any)).expect("bound");
+        let error = bind(settings(first.address().clone()))
             .expect_err("busy")
             .to_string();
         let expected = format!(
@@ -265,7 +236,7 @@ mod tests {
                 path: path.to_owned(),
                 mode: 0o620,
             };
-            Bound::bind(settings(address))
+            bind(settings(address))
         };
         let first = at(&path).expect("bound");
         let mode = fs::metadata(&path).expect("there").permissions().mode() & 0o777;
@@ -289,5 +260,33 @@ mod tests {
             .expect_err("no folder")
             .to_string();
         assert!(error.contains("its folder does not exist"), "{error}");
+    }
+
+    #[test]
+    fn an_inherited_socket_listens_on_and_its_file_stays_until_it_is_ours() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("s");
+        let address = ListenAddress::Unix {
+            path: path.clone(),
+            mode: 0o600,
+        };
+        let (of_the_first, of_the_second) = (Possessions::own(), Possessions::expected());
+        let first = Bound::bind(settings(address.clone()), &of_the_first, None).expect("bound");
+        let Listening::Unix(socket, _) = &first.socket else {
+            panic!("a Unix socket was asked for")
+        };
+        let follow = || {
+            let socket = socket.try_clone().expect("a copy").into();
+            Bound::bind(settings(address.clone()), &of_the_second, Some(socket)).expect("taken over")
+        };
+        drop(follow());
+        UnixStream::connect(&path).expect("a successor that gave up took nothing away");
+        let second = follow();
+        of_the_first.given_away();
+        of_the_second.now_ours();
+        drop(first);
+        UnixStream::connect(&path).expect("the successor listens there");
+        drop(second);
+        assert!(!path.exists());
     }
 }

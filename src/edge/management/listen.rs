@@ -1,11 +1,10 @@
 //! Where the door listens: a Unix socket for this machine's owner, and a TCP address for administrators.
 
-use std::fs;
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::os::unix::net::UnixStream as StdUnixStream;
-use std::path::{Path, PathBuf};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener as StdUnixListener;
+use std::path::Path;
 use std::sync::Arc;
 
 use axum::Router;
@@ -18,46 +17,56 @@ use super::configuration::Configuration;
 use super::guard::{self, From, LocalCaller, TcpGuard};
 use crate::accounts::{Accounts, Actor, Administrators};
 use crate::domain::net::{ClientIp, PeerAddr};
+use crate::runtime::hand_over::Possessions;
 use crate::runtime::side_door::{self, Bounds};
 use crate::runtime::tasks::Tasks;
+use crate::runtime::unix_socket::{self, SocketFile};
+
+/// For the owner alone.
+const MODE: u32 = 0o600;
+/// Connections that the kernel keeps while all places are taken.
+const BACKLOG: i32 = 128;
 
 /// The admin socket, listening; its file is removed on drop.
 #[derive(Debug)]
 pub struct AdminSocket {
-    listener: UnixListener,
+    listener: Arc<UnixListener>,
     file: SocketFile,
 }
 
-#[derive(Debug)]
-struct SocketFile(PathBuf);
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        // The next start replaces a file that stays behind.
-        let _gone = fs::remove_file(&self.0);
-    }
-}
-
 impl AdminSocket {
+    /// What it is called when it is handed over.
+    pub fn possession(path: &Path) -> String {
+        format!("admin socket {}", path.display())
+    }
+
     /// Listens at this path, mode 0600 from the first instant. A file left by a server that is gone is
     /// replaced; one that somebody answers at is refused. Must be called on a runtime.
-    pub fn bind(path: &Path) -> io::Result<Self> {
-        make_way(path)?;
-        let mut beside = path.as_os_str().to_owned();
-        beside.push(format!(".{}", std::process::id()));
-        let beside = PathBuf::from(beside);
-        match fs::remove_file(&beside) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-            _ => {}
-        }
-        let listener = UnixListener::bind(&beside)?;
-        let scratch = SocketFile(beside);
-        fs::set_permissions(&scratch.0, fs::Permissions::from_mode(0o600))?;
-        fs::rename(&scratch.0, path)?;
-        Ok(Self {
-            listener,
-            file: SocketFile(path.to_owned()),
-        })
+    pub fn bind(path: &Path, possessions: &Possessions) -> io::Result<Self> {
+        Self::of(
+            path,
+            unix_socket::listen(path, MODE, BACKLOG, possessions)?,
+            possessions,
+        )
+    }
+
+    /// Goes on listening with a predecessor's. Must be called on a runtime.
+    pub fn inherit(socket: OwnedFd, path: &Path, possessions: &Possessions) -> io::Result<Self> {
+        Self::of(
+            path,
+            unix_socket::inherit(socket, path, MODE, possessions)?,
+            possessions,
+        )
+    }
+
+    fn of(
+        path: &Path,
+        (listener, file): (StdUnixListener, SocketFile),
+        possessions: &Possessions,
+    ) -> io::Result<Self> {
+        let listener = Arc::new(UnixListener::from_std(listener)?);
+        possessions.add(Self::possession(path), &listener);
+        Ok(Self { listener, file })
     }
 
     /// Serves until `end` is cancelled.
@@ -91,28 +100,6 @@ impl AdminSocket {
     }
 }
 
-fn make_way(path: &Path) -> io::Result<()> {
-    let found = match fs::symlink_metadata(path) {
-        Ok(found) => found,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(e) => return Err(e),
-    };
-    if !found.file_type().is_socket() {
-        return Err(io::Error::new(
-            io::ErrorKind::AlreadyExists,
-            format!("{} is there and is no socket; move it away", path.display()),
-        ));
-    }
-    match StdUnixStream::connect(path) {
-        Ok(_) => Err(io::Error::new(
-            io::ErrorKind::AddrInUse,
-            format!("another server answers at {}", path.display()),
-        )),
-        Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
-        Err(e) => Err(e),
-    }
-}
-
 fn caller(peer: &UnixStream, owner: u32) -> LocalCaller {
     match peer.peer_cred() {
         Ok(cred) if cred.uid() == owner || cred.uid() == 0 => LocalCaller::Owner(Actor::local(cred.uid())),
@@ -122,7 +109,7 @@ fn caller(peer: &UnixStream, owner: u32) -> LocalCaller {
 
 /// Serves administrators over TCP until `end` is cancelled.
 pub async fn serve_tcp(
-    listener: TcpListener,
+    listener: Arc<TcpListener>,
     address: SocketAddr,
     accounts: Arc<Accounts>,
     administrators: Arc<Administrators>,

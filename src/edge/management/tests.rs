@@ -17,6 +17,7 @@ use super::{
     AdminSocket, Configuration, Declined, From, MAX_BODY_BYTES, TcpGuard, guarded, local, owners_routes,
 };
 use crate::accounts::testing::{Folder, Instance, actor, client};
+use crate::runtime::hand_over::Possessions;
 use crate::runtime::tasks::Tasks;
 use crate::store::sqlite::OpenAs;
 
@@ -627,7 +628,7 @@ async fn the_socket_is_its_owners_and_replaces_only_what_nobody_answers_at() {
     // What a killed server leaves behind.
     drop(std::os::unix::net::UnixListener::bind(&path).expect("bound"));
     assert!(path.exists());
-    let socket = AdminSocket::bind(&path).expect("a dead socket is replaced");
+    let socket = AdminSocket::bind(&path, &Possessions::own()).expect("a dead socket is replaced");
     let mode = std::fs::metadata(&path).expect("there").permissions().mode() & 0o7777;
     assert_eq!(mode, 0o600);
     let end = tasks.shutdown().clone();
@@ -637,7 +638,7 @@ async fn the_socket_is_its_owners_and_replaces_only_what_nobody_answers_at() {
         socket.serve(accounts, Arc::new(Steadfast), tasks.clone(), end),
     );
 
-    let error = AdminSocket::bind(&path).expect_err("somebody answers");
+    let error = AdminSocket::bind(&path, &Possessions::own()).expect_err("somebody answers");
     assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse);
 
     let mut stream = tokio::net::UnixStream::connect(&path).await.expect("connected");
@@ -656,7 +657,7 @@ async fn the_socket_is_its_owners_and_replaces_only_what_nobody_answers_at() {
     assert!(!path.exists(), "the file goes with the door");
 
     std::fs::write(&path, b"something of somebody's").expect("written");
-    AdminSocket::bind(&path).expect_err("not a socket");
+    AdminSocket::bind(&path, &Possessions::own()).expect_err("not a socket");
     assert!(path.exists(), "and is left alone");
 }
 

@@ -56,7 +56,7 @@ impl StatusDoor {
     }
 
     /// Serves until `end` is cancelled.
-    pub async fn serve(self, listener: TcpListener, tasks: Tasks, end: CancellationToken) {
+    pub async fn serve(self, listener: Arc<TcpListener>, tasks: Tasks, end: CancellationToken) {
         let service = TowerToHyperService::new(self.router());
         side_door::serve(
             listener,

@@ -113,7 +113,10 @@ async fn it_answers_on_its_socket_until_its_own_end() {
     let tasks = Tasks::on(tokio::runtime::Handle::current());
     let end = tasks.shutdown().clone();
     let door = door();
-    tasks.spawn("status-door", door.clone().serve(listener, tasks.clone(), end));
+    tasks.spawn(
+        "status-door",
+        door.clone().serve(Arc::new(listener), tasks.clone(), end),
+    );
     let _draining = door.readiness.latch("draining");
     let mut stream = tokio::net::TcpStream::connect(address).await.expect("connected");
     stream

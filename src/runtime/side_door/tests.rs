@@ -36,9 +36,14 @@ async fn open(bounds: Bounds) -> Door {
         }
     });
     let end = tasks.shutdown().clone();
-    let serving = serve(listener, "test-door", bounds, tasks.clone(), end, move |_| {
-        service.clone()
-    });
+    let serving = serve(
+        Arc::new(listener),
+        "test-door",
+        bounds,
+        tasks.clone(),
+        end,
+        move |_| service.clone(),
+    );
     tasks.spawn("test-accept", serving);
     Door {
         address,

@@ -19,6 +19,8 @@ mod schema;
 mod tests;
 mod usage;
 
+use std::fs::File;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -26,7 +28,7 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 
 use self::connection::Connections;
-use self::opening::{Age, Found, ServerLock};
+use self::opening::{Age, Found, Holders, ServerLock};
 use self::schema::Steps;
 use super::{Result, Store};
 use crate::telemetry::Metrics;
@@ -54,6 +56,13 @@ impl SqliteStore {
         Self::open_at(path, access, schema::STEPS).await
     }
 
+    /// Opens the store as the successor of the server that handed over its lock, while that one still serves.
+    pub async fn open_following(path: &Path, lock: OwnedFd) -> Result<Arc<Self>> {
+        opening::look(path)?;
+        let lock = ServerLock::inherit(path, lock)?;
+        Self::open_with(path, Some(lock), schema::STEPS).await
+    }
+
     /// Opens a store whose schema is made by these steps.
     async fn open_at(path: &Path, access: OpenAs, steps: Steps) -> Result<Arc<Self>> {
         opening::make_folder(path)?;
@@ -66,10 +75,15 @@ impl SqliteStore {
         if found == Found::Nothing {
             opening::create(path, steps).await?;
         }
+        Self::open_with(path, server_lock, steps).await
+    }
+
+    async fn open_with(path: &Path, server_lock: Option<ServerLock>, steps: Steps) -> Result<Arc<Self>> {
         if opening::probe(path, steps).await? == Age::Older {
             // A running server must not find its schema changed under it.
-            let borrowed = match &server_lock {
-                Some(_) => None,
+            let borrowed = match server_lock.as_ref().map(ServerLock::holders) {
+                Some(Holders::Us) => None,
+                Some(Holders::PredecessorToo) => return Err(opening::older_server(path)),
                 None => Some(ServerLock::take(path, opening::SERVER_FIRST)?),
             };
             opening::bring_up(path, steps).await?;
@@ -79,6 +93,19 @@ impl SqliteStore {
             connections: Connections::open(path).await?,
             server_lock: Mutex::new(server_lock),
         }))
+    }
+
+    /// The locked file that makes this process the store's server, for handing it on. `None` for tools.
+    pub fn server_lock(&self) -> Option<Arc<File>> {
+        let lock = self.server_lock.lock();
+        lock.as_ref().map(|lock| lock.file().clone())
+    }
+
+    /// Notes that this process is the server now, which another one was before.
+    pub fn sign_lock(&self) {
+        if let Some(Err(error)) = self.server_lock.lock().as_ref().map(ServerLock::sign) {
+            tracing::warn!(%error, "the store's lock file does not name this process");
+        }
     }
 
     /// Counts calls and measures them from now on.

@@ -6,9 +6,11 @@
 //! uses what the first made. These calls block for microseconds, at start only.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::io::{ErrorKind, Read};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
@@ -246,9 +248,22 @@ impl Drop for Scratch {
 
 /// The right to be the one server of a store: an advisory lock on a file beside it, which the kernel frees
 /// when the process ends however it ends. The file stays: removing it would let two servers hold two.
+///
+/// A server hands it to its successor with the descriptor: the kernel counts both as one holder, and frees it with
+/// the last of them. So there are two servers only where one of them started the other.
 #[derive(Debug)]
 pub(super) struct ServerLock {
-    _file: File,
+    file: Arc<File>,
+    holders: Holders,
+}
+
+/// Who serves the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Holders {
+    /// This process.
+    Us,
+    /// The process that we are to follow, too.
+    PredecessorToo,
 }
 
 impl ServerLock {
@@ -269,11 +284,47 @@ impl ServerLock {
             Err(TryLockError::WouldBlock) => return Err(in_use(path, &mut file, remedy)),
             Err(TryLockError::Error(e)) => return Err(from_io(&what, &e)),
         }
-        // Only for the text above: who holds the lock is the kernel's knowledge.
-        file.set_len(0)
-            .and_then(|()| write!(file, "{}", std::process::id()))
-            .map_err(|e| from_io(&what, &e))?;
-        Ok(Self { _file: file })
+        let lock = Self {
+            file: Arc::new(file),
+            holders: Holders::Us,
+        };
+        lock.sign().map_err(|e| from_io(&what, &e))?;
+        Ok(lock)
+    }
+
+    /// Shares a predecessor's lock, when it is one on this store; else takes one of our own.
+    pub(super) fn inherit(path: &Path, descriptor: OwnedFd) -> Result<Self> {
+        let inherited = File::from(descriptor);
+        let place = |file: &std::fs::Metadata| (file.dev(), file.ino());
+        let same = match (inherited.metadata(), std::fs::metadata(beside(path, ".lock"))) {
+            (Ok(theirs), Ok(ours)) => place(&theirs) == place(&ours),
+            _ => false,
+        };
+        if same {
+            Ok(Self {
+                file: Arc::new(inherited),
+                holders: Holders::PredecessorToo,
+            })
+        } else {
+            Self::take(path, ONE_SERVER)
+        }
+    }
+
+    /// Who serves the store when this process begins.
+    pub(super) fn holders(&self) -> Holders {
+        self.holders
+    }
+
+    /// The locked file, for handing it on.
+    pub(super) fn file(&self) -> &Arc<File> {
+        &self.file
+    }
+
+    /// Notes who the server is. Only for the text of a refusal: who holds the lock is the kernel's knowledge.
+    pub(super) fn sign(&self) -> std::io::Result<()> {
+        self.file.set_len(0)?;
+        self.file
+            .write_all_at(std::process::id().to_string().as_bytes(), 0)
     }
 }
 
@@ -281,9 +332,18 @@ impl ServerLock {
 pub(super) const ONE_SERVER: &str = "Stop that server, or give this one a store of its own (store.url). The \
      command line may be used beside a running server.";
 
+/// What to do when a successor finds its predecessor's schema older than its own.
+const STOP_FIRST: &str = "The server that runs is of an older version, and this one would change the \
+     store's schema under it: stop it and start this one, without a hand-over.";
+
 /// What to do when a tool finds a running server with an older schema.
 pub(super) const SERVER_FIRST: &str = "It runs an older version, and this one would change the store's schema \
      under it: restart the server with this version first.";
+
+/// The refusal of a successor that would change the schema under its predecessor.
+pub(super) fn older_server(path: &Path) -> StoreError {
+    StoreError::Unusable(format!("{}: {STOP_FIRST}", path.display()))
+}
 
 fn in_use(path: &Path, file: &mut File, remedy: &str) -> StoreError {
     let mut holder = String::new();

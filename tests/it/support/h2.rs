@@ -2,17 +2,20 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::{Arc, Condvar, Mutex};
 
 use super::http::PATIENCE;
 
 /// Frame types (RFC 9113 section 6).
 pub const DATA: u8 = 0;
 pub const HEADERS: u8 = 1;
+pub const PRIORITY: u8 = 2;
 pub const RST_STREAM: u8 = 3;
 pub const SETTINGS: u8 = 4;
 pub const PING: u8 = 6;
 pub const GOAWAY: u8 = 7;
 pub const WINDOW_UPDATE: u8 = 8;
+pub const CONTINUATION: u8 = 9;
 
 /// Flags.
 pub const END_STREAM: u8 = 1;
@@ -101,6 +104,35 @@ pub fn get(path: &str) -> Vec<u8> {
     ])
 }
 
+/// The payload of a ping by which [`Watched`] knows that the connection is served still.
+pub const STILL_THERE: &[u8; 8] = b"still on";
+
+/// What became of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was told to go away with this error, or closed without a word.
+    Ended(Option<u32>),
+    /// It answered [`STILL_THERE`].
+    Served,
+}
+
+/// Reads on while somebody else writes.
+pub struct Watched(Arc<(Mutex<Option<Outcome>>, Condvar)>);
+
+impl Watched {
+    /// Waits until the connection has ended or has answered the ping.
+    pub fn outcome(&self) -> Outcome {
+        let found = self.0.0.lock().expect("not poisoned");
+        let (found, timeout) = self
+            .0
+            .1
+            .wait_timeout_while(found, PATIENCE, |found| found.is_none())
+            .expect("not poisoned");
+        assert!(!timeout.timed_out(), "it neither answers nor ends");
+        found.expect("just found")
+    }
+}
+
 /// A connection.
 pub struct H2(TcpStream);
 
@@ -122,6 +154,28 @@ impl H2 {
         Self(stream)
     }
 
+    /// Reads on in the background, and answers nothing.
+    pub fn watch(&self) -> Watched {
+        let watched = Watched(Arc::default());
+        let (shared, stream) = (Arc::clone(&watched.0), self.0.try_clone().expect("a copy"));
+        std::thread::spawn(move || {
+            let mut reader = std::io::BufReader::new(stream);
+            let outcome = loop {
+                match read_frame(&mut reader) {
+                    Err(_) => break Outcome::Ended(None),
+                    Ok(frame) if frame.kind == GOAWAY && frame.number(4) != 0 => {
+                        break Outcome::Ended(Some(frame.number(4)));
+                    }
+                    Ok(frame) if frame.kind == PING && frame.payload == STILL_THERE => break Outcome::Served,
+                    Ok(_) => {}
+                }
+            };
+            *shared.0.lock().expect("not poisoned") = Some(outcome);
+            shared.1.notify_all();
+        });
+        watched
+    }
+
     /// Writes bytes; whether the other side still took them.
     pub fn write(&mut self, bytes: &[u8]) -> bool {
         self.0.write_all(bytes).is_ok()
@@ -139,17 +193,11 @@ impl H2 {
 
     /// The next frame; `None` when the connection has ended. Settings and pings are acknowledged.
     pub fn next(&mut self) -> Option<Frame> {
-        let mut head = [0; 9];
-        self.read(&mut head)?;
-        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
-        let mut frame = Frame::new(
-            head[3],
-            head[4],
-            0,
-            vec![0; usize::try_from(length).expect("a length")],
-        );
-        frame.stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
-        self.read(&mut frame.payload)?;
+        let frame = match read_frame(&mut self.0) {
+            Ok(frame) => frame,
+            Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => panic!("nothing came"),
+            Err(_) => return None,
+        };
         match (frame.kind, frame.flags & ACK) {
             (SETTINGS, 0) => {
                 self.send(&Frame::new(SETTINGS, ACK, 0, []));
@@ -160,14 +208,6 @@ impl H2 {
             _ => {}
         }
         Some(frame)
-    }
-
-    fn read(&mut self, into: &mut [u8]) -> Option<()> {
-        match self.0.read_exact(into) {
-            Ok(()) => Some(()),
-            Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => panic!("nothing came"),
-            Err(_) => None,
-        }
     }
 
     /// Reads on to a frame of this type; `None` when the connection ends before.
@@ -190,4 +230,14 @@ impl H2 {
         }
         code
     }
+}
+
+fn read_frame(from: &mut impl Read) -> std::io::Result<Frame> {
+    let mut head = [0; 9];
+    from.read_exact(&mut head)?;
+    let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+    let mut payload = vec![0; usize::try_from(length).expect("a length")];
+    from.read_exact(&mut payload)?;
+    let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
+    Ok(Frame::new(head[3], head[4], stream, payload))
 }

@@ -203,6 +203,11 @@ impl Doorward {
 
     /// Waits for the end and returns the exit code.
     pub fn wait(mut self) -> Option<i32> {
+        self.wait_here()
+    }
+
+    /// The same, for whoever has more to ask it afterwards.
+    pub fn wait_here(&mut self) -> Option<i32> {
         let status = self.child.take().expect("running").wait().expect("waits");
         status.code()
     }

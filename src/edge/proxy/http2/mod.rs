@@ -64,6 +64,7 @@ impl<D: Decide> Engine<D> {
             let (client, stream) = opening.open();
             async move {
                 let response = engine.answer(client, request).await;
+                stream.has_answer();
                 response.map(|response| response.map(|body| StreamBody::new(body, stream)))
             }
         });
@@ -83,6 +84,10 @@ impl<D: Decide> Engine<D> {
         let mut closing = pin!(self.drain.reached(Stage::Closing).fuse());
         let (mut registered, mut told) = (false, Told::No);
         let outcome = std::future::poll_fn(|cx| {
+            if streams.are_abused() {
+                tracing::debug!("an HTTP/2 client gives up request after request; its connection is dropped");
+                return Poll::Ready(Ok(()));
+            }
             let stage = self.drain.stage();
             // As for HTTP/1: the drain's waiting list is joined once, and again when a stage took us off it.
             if !std::mem::replace(&mut registered, true) || (stage > Stage::Serving && told == Told::No) {

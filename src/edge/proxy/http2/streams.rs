@@ -22,15 +22,25 @@ use super::super::settings::ConnectionSettings;
 use crate::runtime::deadlines::{Deadline, Deadlines};
 use crate::runtime::workers::spawn_here;
 
+/// Requests that a client may give up before their answer, beyond those that it waits for.
+const MAX_GIVEN_UP: usize = 200;
+
 /// One stream, as its request and its answer see it.
 #[derive(Debug)]
 pub(in crate::edge::proxy) struct Stream {
     /// Runs while it is the client's turn: to send more of the request, or to take more of the answer.
     clock: Deadline,
     idle_timeout: Duration,
+    /// Whether the service has begun an answer.
+    answered: Cell<bool>,
 }
 
 impl Stream {
+    /// There is an answer.
+    pub(super) fn has_answer(&self) {
+        self.answered.set(true);
+    }
+
     /// It is the client's turn.
     pub(in crate::edge::proxy) fn clients_turn(&self) {
         self.clock.set(self.idle_timeout);
@@ -59,6 +69,8 @@ struct Shared {
     idle: Deadline,
     idle_timeout: Cell<Duration>,
     open: Cell<usize>,
+    /// Requests that the client gave up, less those that it let be answered.
+    given_up: Cell<usize>,
     /// Clocks without a stream. Bounded by the streams that were ever open at once.
     free: RefCell<Vec<Slot>>,
     /// The stream whose request was just handed to the service, for the task that hyper starts next.
@@ -83,6 +95,7 @@ impl Streams {
             idle,
             idle_timeout: Cell::new(idle_timeout),
             open: Cell::new(0),
+            given_up: Cell::new(0),
             free: RefCell::new(Vec::new()),
             next: RefCell::new(None),
         }))
@@ -96,6 +109,7 @@ impl Streams {
     pub(super) fn open(&self) -> (Rc<Client>, Rc<Stream>) {
         let free = self.0.free.borrow_mut().pop();
         let slot = free.unwrap_or_else(|| self.new_slot());
+        slot.stream.answered.set(false);
         let opened = (slot.client.clone(), slot.stream.clone());
         *self.0.next.borrow_mut() = Some(slot);
         opened
@@ -105,6 +119,7 @@ impl Streams {
         let stream = Rc::new(Stream {
             clock: self.0.deadlines.register(),
             idle_timeout: self.connection().body_idle_timeout,
+            answered: Cell::new(false),
         });
         let client = Client::new(
             self.0.arrival.clone(),
@@ -115,6 +130,11 @@ impl Streams {
             client: Rc::new(client),
             stream,
         }
+    }
+
+    /// Whether the client opens requests to give them up: each costs us and the upstream work, and it nothing.
+    pub(super) fn are_abused(&self) -> bool {
+        self.0.given_up.get() > MAX_GIVEN_UP
     }
 
     /// Ready when the connection has been idle for too long.
@@ -148,6 +168,11 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.slot.stream.our_turn();
+        let given_up = self.shared.given_up.get();
+        self.shared.given_up.set(match self.slot.stream.answered.get() {
+            true => given_up.saturating_sub(1),
+            false => given_up.saturating_add(1),
+        });
         let open = self.shared.open.get().saturating_sub(1);
         self.shared.open.set(open);
         if open == 0 {

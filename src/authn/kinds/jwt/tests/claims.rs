@@ -235,10 +235,16 @@ async fn a_subject_prefix_keeps_the_same_subject_of_two_issuers_apart() {
         Err(reason) => Err(reason),
     };
     assert_eq!(of(a.sign(&claims(|_| ()))).await.as_deref(), Ok("alice"));
-    assert_eq!(of(b.sign(&claims(&by_partner))).await.as_deref(), Ok("partner:alice"));
+    assert_eq!(
+        of(b.sign(&claims(&by_partner))).await.as_deref(),
+        Ok("partner:alice")
+    );
     let user = "tb:784f394c-42b6-435a-983c-b7beff2784f9";
     assert_eq!(of(tb(|_| ())).await.as_deref(), Ok(user));
-    let rows = [("", "nobody has an empty name"), (&"x".repeat(250), "255 bytes with the prefix")];
+    let rows = [
+        ("", "nobody has an empty name"),
+        (&"x".repeat(250), "255 bytes with the prefix"),
+    ];
     for (subject, why) in rows {
         let token = b.sign(&claims(|c| {
             by_partner(c);
