@@ -30,10 +30,11 @@ compare: ## Compare with HAProxy and nginx: CPU per request, side by side
 	@scripts/setup.sh build bench
 	benches/compare/run.sh
 
-soak: ## 1 000 keep-alive clients for a minute, and 10 GiB each way through one connection: no error, no growth
-	@scripts/setup.sh build bench
-	benches/compare/keepalive.sh --idle 5000
+soak: ## Ten minutes of mixed traffic, 10 GiB each way, 1 000 keep-alive clients: no error, no growth
+	@scripts/setup.sh build test bench
+	DOORWARD_SOAK_SECONDS=$${DOORWARD_SOAK_SECONDS:-600} cargo test --test it -- --nocapture soak::
 	DOORWARD_TEST_BODY_MIB=10240 cargo test --test it -- --nocapture bodies::long
+	benches/compare/keepalive.sh --idle 5000 --half 2000
 
 fuzz-framing: ## Compare readings of HTTP/1 by the screen, hyper, nginx and HAProxy (DOORWARD_FUZZ_CASES, DOORWARD_FUZZ_SEED)
 	@scripts/setup.sh build bench

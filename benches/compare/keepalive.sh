@@ -1,18 +1,20 @@
 #!/usr/bin/env bash
 # 1 000 keep-alive clients for a minute: no error, no growth. Fails otherwise.
 #
-#   benches/compare/keepalive.sh [--connections N] [--seconds N] [--idle N]
+#   benches/compare/keepalive.sh [--connections N] [--seconds N] [--idle N] [--half N]
 #
-# --idle N: also holds so many idle connections and tells the memory of each.
+# --idle N: also holds so many idle connections and tells the memory of each. --half N: the same with
+# connections that sent half a head, and how long a whole request takes beside them.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
-connections=1000 seconds=60 idle=0
+connections=1000 seconds=60 idle=0 half=0
 arguments=("$@")
 while [ $# -gt 0 ]; do
   case $1 in
     --connections) connections=$2 ;;
     --seconds) seconds=$2 ;;
     --idle) idle=$2 ;;
+    --half) half=$2 ;;
     *) echo "keepalive.sh: unknown option '$1'" >&2; exit 2 ;;
   esac
   shift 2
@@ -28,6 +30,7 @@ pid=${pid_of[doorward]}
 tell() { printf '%-28s resident %6d KiB, descriptors %d\n' "$1" "$(rss_kb "$pid")" "$(descriptors "$pid")"; }
 
 tell "fresh"
+fresh=$(rss_kb "$pid")
 pin 1 timeout $((seconds + 60)) wrk -t1 -c"$connections" -d"${seconds}s" --timeout 10s \
   -H "authorization: Bearer $token" http://127.0.0.1:19010/ >"$work/wrk" &
 load=$!
@@ -50,20 +53,35 @@ echo "most resident in the second quarter $early KiB, in the last $late KiB"
 if grep -qE 'Socket errors|Non-2xx' "$work/wrk"; then die "requests failed"; fi
 [ "$late" -le $((early + early / 10)) ] || die "memory grew from $early to $late KiB"
 
-if [ "$idle" -gt 0 ]; then
-  python3 - "$idle" 19010 "$pid" "$token" <<'PY'
-import socket, sys
-count, port, pid, token = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4]
+hold() {
+  python3 - "$1" "$2" 19010 "$pid" "$token" "$fresh" <<'PY'
+import socket, sys, time
+what, count, port, pid, token, fresh = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), *sys.argv[4:6], int(sys.argv[6])
 rss = lambda: next(int(l.split()[1]) for l in open(f"/proc/{pid}/status") if l.startswith("VmRSS"))
 head = f"GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n".encode()
-before, held = rss(), []
-for _ in range(count):
+def request():
     s = socket.create_connection(("127.0.0.1", port), 10)
     s.sendall(head)
     if b" 200 " not in s.recv(4096)[:20]:
         sys.exit("a connection was not served")
-    held.append(s)
+    return s
+held = []
+for _ in range(count):
+    if what == "idle":
+        held.append(request())
+    else:
+        s = socket.create_connection(("127.0.0.1", port), 10)
+        s.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nX-Padding: " + 4000 * b"x")
+        held.append(s)
+took = []
+for _ in range(100):
+    began = time.monotonic()
+    request().close()
+    took.append(time.monotonic() - began)
 after = rss()
-print(f"{count} idle connections: {after - before} KiB more, {(after - before) / count:.1f} KiB each")
+print(f"{count} {what} connections: resident {after} KiB, {(after - fresh) / count:.1f} KiB each above a fresh start; "
+      f"a request beside them took at most {1000 * max(took):.1f} ms of 100")
 PY
-fi
+}
+if [ "$half" -gt 0 ]; then hold half-open "$half"; fi
+if [ "$idle" -gt 0 ]; then hold idle "$idle"; fi

@@ -454,6 +454,10 @@ async fn a_flood_of_failing_look_ups_is_refused_without_looking() {
     };
     let r = throttled(throttle, Desk::open(CredentialKind::DeviceToken));
     assert_eq!(r.ask("good", HERE).await, Ok(()));
+    for _ in 0..10 {
+        let ours = r.ask("store is down", HERE).await;
+        assert_eq!(ours, Err(Reason::CannotDecide), "nobody's failure");
+    }
     for i in 0..5 {
         let failed = r.ask(&format!("bad{i}"), HERE).await;
         assert_eq!(failed, Err(Reason::CredentialInvalid));
@@ -463,6 +467,23 @@ async fn a_flood_of_failing_look_ups_is_refused_without_looking() {
     assert_eq!(r.desk.asked(), asked, "refused without a look-up");
     assert_eq!(r.ask("good", HERE).await, Ok(()), "cached");
     assert_eq!(r.ask("good new", "192.0.2.2").await, Ok(()), "another address");
+}
+
+#[tokio::test]
+async fn who_goes_on_after_a_refused_slow_hash_spends_look_ups() {
+    let throttle = ThrottleSettings {
+        per_address: 1,
+        look_ups_per_address: 3,
+        ..ThrottleSettings::default()
+    };
+    let r = throttled(throttle, Desk::open(CredentialKind::DeviceToken));
+    assert_eq!(r.ask("slow0", HERE).await, Err(Reason::CredentialInvalid));
+    for i in 1..3 {
+        assert_eq!(r.ask(&format!("slow{i}"), HERE).await, Err(Reason::TooManyFailures));
+    }
+    let asked = r.desk.asked();
+    assert_eq!(r.ask("slow4", HERE).await, Err(Reason::TooManyFailures));
+    assert_eq!(r.desk.asked(), asked, "refused without a look-up");
 }
 
 #[tokio::test]

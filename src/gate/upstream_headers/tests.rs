@@ -361,7 +361,7 @@ fn an_address_is_written_as_everyone_writes_it() {
     let octets = [0_u8, 1, 9, 10, 19, 99, 100, 109, 110, 199, 200, 255];
     for a in octets {
         for b in octets {
-            let address = std::net::IpAddr::from([a, b, b, a]);
+            let address = IpAddr::from([a, b, b, a]);
             let mut text = String::new();
             push_address(&mut text, address);
             assert_eq!(text, address.to_string());

@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::authz::permit_anonymous;
 use crate::authz::policy::{Access, RoutePolicy, testing};
-use crate::domain::clock::{Clock, Now};
+use crate::domain::clock::{Clock, ManualClock, Now, UnixMillis};
 use crate::domain::dialect::Dialect;
 use crate::domain::net::{NetworkSet, PeerAddr};
 use crate::domain::reason::Reason;
@@ -77,6 +77,7 @@ pub(super) struct World {
     pub(super) directory: Arc<Directory>,
     pub(super) drain: Drain,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) clock: ManualClock,
     deadlines: Deadlines,
     listener: Arc<ListenerProfile>,
 }
@@ -100,6 +101,7 @@ impl World {
             trusted_proxies: NetworkSet::default(),
             connection,
         });
+        let clock = ManualClock::at(UnixMillis(1_700_000_000_000));
         let parts = EngineParts {
             in_force: InForce::new(Standing {
                 own_pages: OwnPages::default(),
@@ -107,7 +109,7 @@ impl World {
                 upstreams: vec![Arc::clone(&directory)],
                 listeners: vec![Arc::clone(&listener)],
             }),
-            clock: Clock::System,
+            clock: Clock::Manual(clock.clone()),
             drain: drain.clone(),
             metrics: metrics.clone(),
         };
@@ -121,6 +123,7 @@ impl World {
             directory,
             drain,
             metrics,
+            clock,
             deadlines,
             listener,
         }

@@ -298,6 +298,28 @@ fn an_exchange_that_takes_too_long_as_a_whole_ends_though_it_moves() {
 }
 
 #[test]
+fn a_connection_that_was_idle_for_too_long_is_closed() {
+    on_a_data_thread(async {
+        let world = World::new().await;
+        let mut client = world.client();
+        client.send(GET).await;
+        let mut upstream = world.accept().await;
+        upstream.head().await;
+        upstream.send(OK).await;
+        assert_eq!(client.answer().await.1, "ok");
+        let pool = world.engine.upstream(&"api".into()).expect("it");
+        let bound = pool.settings().idle_timeout;
+        world.clock.advance(bound - Duration::from_millis(1));
+        pool.prune();
+        assert_eq!(pool.idle(), 1);
+        world.clock.advance(Duration::from_millis(1));
+        pool.prune();
+        assert_eq!(pool.idle(), 0);
+        assert_eq!(upstream.rest().await, "");
+    });
+}
+
+#[test]
 fn no_more_idle_connections_are_kept_than_the_bound() {
     on_a_data_thread(async {
         let world = World::with(ConnectionSettings::default(), |upstream| {
