@@ -307,7 +307,8 @@ fn a_connection_that_was_idle_for_too_long_is_closed() {
         upstream.head().await;
         upstream.send(OK).await;
         assert_eq!(client.answer().await.1, "ok");
-        let pool = world.engine.upstream(&"api".into()).expect("it");
+        let view = world.engine.view();
+        let pool = view.upstream(&"api".into()).expect("it");
         let bound = pool.settings().idle_timeout;
         world.clock.advance(bound - Duration::from_millis(1));
         pool.prune();
