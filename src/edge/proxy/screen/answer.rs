@@ -321,3 +321,30 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for AnswerScreen<S> {
         Pin::new(&mut self.get_mut().inner).poll_write_vectored(cx, bufs)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn http_ends_at_a_101_only_where_one_was_asked_for() {
+        const SWITCHES: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\n\r\n\x01no HTTP\n";
+        for (asks_to_switch, passes) in [(true, true), (false, false)] {
+            let asked = Arc::new(Asked::default());
+            let (mut upstream, ours) = duplex(1024);
+            let mut screen = AnswerScreen::new(ours, Arc::clone(&asked));
+            match asks_to_switch {
+                true => asked.expect_switch(),
+                false => asked.expect(&Method::GET),
+            }
+            upstream.write_all(SWITCHES).await.expect("written");
+            drop(upstream);
+            let mut read = Vec::new();
+            let outcome = screen.read_to_end(&mut read).await;
+            assert_eq!(outcome.is_ok(), passes, "asks: {asks_to_switch}, {outcome:?}");
+            assert_eq!(read == SWITCHES, passes);
+        }
+    }
+}
