@@ -49,6 +49,7 @@ pub(super) fn build(
         decide: Arc::new(rooms.gate(settings, kinds)?),
         listeners: settings.listeners.iter().map(|l| Arc::new(profile(l))).collect(),
         own_pages: own_pages(settings, rooms),
+        access: settings.access_log.as_ref().map(|log| Arc::clone(&log.policy)),
     })
 }
 

@@ -9,6 +9,7 @@ mod gauges;
 mod hand_over;
 mod kinds;
 mod live;
+mod logs;
 mod reload;
 mod reload_door;
 mod rooms;

@@ -17,7 +17,7 @@ use super::hand_over::{Inherited, STORE_LOCK, Succession};
 use super::reload::{Asks, Reloader, Reloads, Requested, Source};
 use super::rooms::Rooms;
 use super::side_doors::SideDoors;
-use super::{doors, live};
+use super::{doors, live, logs};
 use crate::accounts::{HandedOver, hand_over_administrator_token};
 use crate::authz::policy::{Access, RoutePolicy};
 use crate::config::{Loaded, Settings};
@@ -40,8 +40,6 @@ use crate::telemetry::{Metrics, logging};
 
 /// Threads of the control runtime: store calls, management, look-ups, hashing hand-over.
 const CONTROL_THREADS: usize = 2;
-/// Log lines that may wait for a slow sink.
-const LOG_QUEUE_BYTES: usize = 1024 * 1024;
 /// How long background tasks may take to end.
 const STOP_TASKS: Duration = Duration::from_secs(5);
 
@@ -51,6 +49,7 @@ pub struct Process {
     tasks: Tasks,
     rooms: Arc<Rooms>,
     log: Lines,
+    access_lines: Option<Lines>,
     signals: UnixSignals,
     manager: ServiceManager,
     log_control: LogControl,
@@ -95,11 +94,7 @@ impl Process {
     pub fn start(settings: &Settings, start: Start) -> anyhow::Result<Self> {
         let mut inherited = Inherited::new(start.inheritance);
         let metrics = Arc::new(Metrics::new()?);
-        let log = Lines::start(
-            std::io::stderr(),
-            LOG_QUEUE_BYTES,
-            metrics.log_lines_dropped.clone(),
-        )?;
+        let log = logs::own(&metrics)?;
         let log_control = logging::install(settings.log.format, settings.log.level, Arc::new(log.clone()))?;
         logging::hook_panics(Arc::clone(&metrics));
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -149,6 +144,7 @@ impl Process {
             }
         };
 
+        let access_lines = logs::access(settings, &log, &metrics)?;
         let standing = live::build(settings, &rooms.kinds.load(), &rooms, None)?;
         live::attend(&standing, None, &tasks);
         let in_force = InForce::new(standing);
@@ -157,6 +153,7 @@ impl Process {
             clock,
             drain: drain.clone(),
             metrics,
+            access_lines: access_lines.clone(),
         };
         let threads = settings.workers.unwrap_or_else(default_threads);
         let workers = Workers::start(threads, move |deadlines| {
@@ -185,6 +182,7 @@ impl Process {
             side_tasks,
             rooms,
             log,
+            access_lines,
             signals,
             manager,
             log_control,
@@ -238,6 +236,7 @@ impl Process {
             side_tasks,
             rooms,
             log,
+            access_lines,
             signals,
             manager,
             log_control,
@@ -310,6 +309,9 @@ impl Process {
         side_tasks.shutdown().cancel();
         tracing::info!("stopped");
         runtime.shutdown_timeout(Duration::from_secs(1));
+        if let Some(lines) = access_lines {
+            lines.flush(Duration::from_secs(1));
+        }
         log.flush(Duration::from_secs(1));
         Ok(())
     }

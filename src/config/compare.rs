@@ -47,6 +47,7 @@ pub const FIXED: &[Fixed] = &[
     below("revocation"),
     below("drain"),
     below("log.format"),
+    below("access_log.destination"),
     below("audit"),
     below("usage"),
 ];

@@ -21,6 +21,7 @@ use crate::domain::identity::WriteAccess;
 use crate::domain::net::NetworkSet;
 use crate::edge::listener::tls::TlsSettings;
 use crate::edge::listener::{ListenAddress, ProxyProtocol};
+use crate::edge::proxy::access::AccessSettings;
 use crate::edge::proxy::settings::ConnectionSettings;
 use crate::edge::proxy::upstream::UpstreamSettings;
 use crate::telemetry::logging::{LogFormat, LogLevel};
@@ -58,6 +59,8 @@ pub struct Settings {
     pub drain: DrainSettings,
     /// What is logged.
     pub log: LogSettings,
+    /// Where each request gets a line; `None`: nowhere.
+    pub access_log: Option<AccessSettings>,
     /// The audit trail.
     pub audit: AuditSettings,
     /// Use of credentials.

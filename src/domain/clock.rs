@@ -5,6 +5,7 @@
 //! Both are read from the kernel's coarse clocks: a few nanoseconds, a resolution of at most
 //! 10 ms, which no decision of ours needs finer. Durations for metrics use [`Stopwatch`].
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -36,8 +37,17 @@ impl UnixMillis {
 
     /// RFC 3339 text in UTC, for people and JSON.
     pub fn rfc3339(self) -> String {
-        jiff::Timestamp::from_millisecond(self.0)
-            .map_or_else(|_| "out-of-range".to_owned(), |t| t.to_string())
+        self.to_string()
+    }
+}
+
+/// RFC 3339 in UTC.
+impl fmt::Display for UnixMillis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match jiff::Timestamp::from_millisecond(self.0) {
+            Ok(at) => write!(f, "{at}"),
+            Err(_) => f.write_str("out-of-range"),
+        }
     }
 }
 

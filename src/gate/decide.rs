@@ -348,6 +348,7 @@ impl Gate {
             dialect,
             request_id,
             retry_after_secs,
+            client: client.address,
             route: Arc::clone(name),
             required_scopes: route
                 .filter(|_| reason == Reason::ScopeMissing)

@@ -64,6 +64,7 @@ impl Forwarding {
             dialect: self.dialect,
             request_id: self.request_id.clone(),
             retry_after_secs: None,
+            client: self.client,
             route: Arc::clone(&self.permit.route().name),
             required_scopes: None,
         }
@@ -112,6 +113,8 @@ pub struct Refusal {
     pub request_id: HeaderValue,
     /// Seconds after which trying again makes sense, for 429 and 503.
     pub retry_after_secs: Option<u32>,
+    /// The effective client.
+    pub client: ClientIp,
     /// Route name for metrics; `-` when none matched.
     pub route: Arc<str>,
     /// Scopes the route requires, space-separated, for an `insufficient_scope` challenge.

@@ -1,7 +1,7 @@
 //! A sink for log lines that never makes anybody wait: a bounded queue and a thread that writes it.
 //!
-//! A full pipe or a stopped terminal blocks that thread alone. Lines that do not fit are dropped and
-//! counted. The thread is the one thing that is not joined at stop, because a blocked write cannot
+//! A full pipe or a stopped terminal blocks that thread alone. Lines that do not fit, or cannot be written,
+//! are dropped and counted. The thread is the one thing that is not joined at stop, because a blocked write cannot
 //! be: [`Lines::flush`] waits for it within a bound.
 
 use std::io::{self, Write};
@@ -15,7 +15,10 @@ use crate::telemetry::logging::LineSink;
 
 /// A queue of lines with a thread behind it. Clones share it.
 #[derive(Debug, Clone)]
-pub struct Lines(Arc<Shared>);
+pub struct Lines {
+    shared: Arc<Shared>,
+    dropped: IntCounter,
+}
 
 #[derive(Debug)]
 struct Shared {
@@ -23,7 +26,6 @@ struct Shared {
     queued: Condvar,
     written: Condvar,
     max_bytes: usize,
-    dropped: IntCounter,
 }
 
 #[derive(Debug, Default)]
@@ -40,31 +42,44 @@ impl Lines {
         max_bytes: usize,
         dropped: IntCounter,
     ) -> io::Result<Self> {
-        let lines = Self(Arc::new(Shared {
-            state: Mutex::default(),
-            queued: Condvar::new(),
-            written: Condvar::new(),
-            max_bytes,
+        let lines = Self {
+            shared: Arc::new(Shared {
+                state: Mutex::default(),
+                queued: Condvar::new(),
+                written: Condvar::new(),
+                max_bytes,
+            }),
             dropped,
-        }));
-        let shared = lines.0.clone();
+        };
+        let (shared, unwritten) = (Arc::clone(&lines.shared), lines.dropped.clone());
         std::thread::Builder::new()
             .name("log-writer".to_owned())
             .spawn(move || {
                 loop {
                     let batch = shared.take();
-                    // Nobody is left to tell when the log itself cannot be written.
-                    let _ = target.write_all(&batch).and_then(|()| target.flush());
+                    // Nobody is left to tell when the log itself cannot be written, but the metrics.
+                    if target.write_all(&batch).and_then(|()| target.flush()).is_err() {
+                        unwritten.inc_by(batch.iter().filter(|b| **b == b'\n').count() as u64);
+                    }
                     shared.done();
                 }
             })?;
         Ok(lines)
     }
 
+    /// The same queue for lines of another sort, whose drops are counted apart.
+    #[must_use]
+    pub fn counting(&self, dropped: IntCounter) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            dropped,
+        }
+    }
+
     /// Waits until everything queued is written, at most this long.
     pub fn flush(&self, at_most: Duration) {
-        let mut state = self.0.state.lock();
-        let _ = self.0.written.wait_while_for(
+        let mut state = self.shared.state.lock();
+        let _ = self.shared.written.wait_while_for(
             &mut state,
             |state| !state.lines.is_empty() || state.in_hand > 0,
             at_most,
@@ -74,16 +89,16 @@ impl Lines {
 
 impl LineSink for Lines {
     fn line(&self, line: &str) {
-        let mut state = self.0.state.lock();
+        let mut state = self.shared.state.lock();
         let waiting = state.lines.len().saturating_add(state.in_hand);
-        if waiting.saturating_add(line.len()) >= self.0.max_bytes {
-            self.0.dropped.inc();
+        if waiting.saturating_add(line.len()) >= self.shared.max_bytes {
+            self.dropped.inc();
             return;
         }
         state.lines.extend_from_slice(line.as_bytes());
         state.lines.push(b'\n');
         drop(state);
-        self.0.queued.notify_one();
+        self.shared.queued.notify_one();
     }
 }
 
@@ -150,6 +165,20 @@ mod tests {
         lines.flush(Duration::from_secs(30));
         let text: Vec<u8> = read.try_iter().flatten().collect();
         assert_eq!(text, b"0123456789\n".repeat(9));
+    }
+
+    #[test]
+    fn sorts_that_share_a_queue_are_counted_apart_and_so_is_what_cannot_be_written() {
+        let (lines, dropped, go, _read) = blocked(10);
+        let other = IntCounter::new("other", "Lines.").expect("a counter");
+        let sort = lines.counting(other.clone());
+        lines.line("full up");
+        sort.line("too long");
+        assert_eq!((dropped.get(), other.get()), (0, 1));
+        // The pipe breaks: what was in hand is lost, and counted.
+        drop(go);
+        lines.flush(Duration::from_secs(30));
+        assert_eq!((dropped.get(), other.get()), (1, 1));
     }
 
     #[test]

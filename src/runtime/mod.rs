@@ -4,6 +4,7 @@ pub mod deadlines;
 pub mod drain;
 pub mod hand_over;
 pub mod lines;
+pub mod log_file;
 pub mod readiness;
 pub mod service_manager;
 pub mod side_door;

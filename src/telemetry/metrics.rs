@@ -91,6 +91,8 @@ pub struct Metrics {
     pub audit_events_dropped: IntCounter,
     /// Log lines not written because the sink did not keep up.
     pub log_lines_dropped: IntCounter,
+    /// Lines of the access log not written because the sink did not keep up.
+    pub access_lines_dropped: IntCounter,
     /// Batches of usage written.
     pub usage_flushes: CounterBy<FlushOutcome>,
     /// Whether the configuration in force is the last one that was offered: 1 or 0.
@@ -296,6 +298,10 @@ impl Metrics {
             log_lines_dropped: d.counter(
                 "log_lines_dropped_total",
                 "Log lines not written because the sink did not keep up.",
+            )?,
+            access_lines_dropped: d.counter(
+                "access_lines_dropped_total",
+                "Lines of the access log not written because the sink did not keep up.",
             )?,
             usage_flushes: CounterBy::build(|outcome| flushes.with_label_values(&[outcome])),
             config_last_reload_successful: d.gauge(

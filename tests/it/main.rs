@@ -11,6 +11,8 @@
     reason = "a test fails by panicking, and helpers of tests are tests"
 )]
 
+/// One line for each request, and nothing in it that should not be.
+mod access_log;
 /// Who the client is, and where it may come from.
 mod addresses;
 /// The rules of the house, held over `src`.

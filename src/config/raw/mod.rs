@@ -5,6 +5,7 @@
 //! that must be written is marked `x-required`, a secret is `writeOnly`. Whether values fit together is
 //! `resolve`'s business; what they mean at run time is in [`super::settings`].
 
+pub mod access_log;
 pub mod credentials;
 pub mod doors;
 pub mod engine;
@@ -19,6 +20,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use access_log::AccessLog;
 pub use credentials::Credentials;
 pub use doors::{Admin, Status, Store};
 pub use engine::{Assertion, Audit, Cache, Drain, Log, Revocation, SlowHash, Throttle, Usage};
@@ -68,6 +70,8 @@ pub struct Config {
     pub drain: Drain,
     /// What is logged, and how.
     pub log: Log,
+    /// One line for each request.
+    pub access_log: AccessLog,
     /// The audit trail.
     pub audit: Audit,
     /// First and last use and count of each credential.

@@ -3,6 +3,7 @@
 //! Every check adds to one report; a part that cannot be resolved is left out and the rest is still
 //! checked. Reads the files that the configuration names, changes nothing.
 
+mod access_log;
 mod credentials;
 mod doors;
 mod listeners;
@@ -106,6 +107,7 @@ pub fn resolve(config: &Config, surroundings: Surroundings, report: &mut Report)
         assertion_issuer: Arc::from(config.assertion.issuer.as_str()),
         drain: stopping::resolve(&config.drain, surroundings, notes),
         log: log(&config.log),
+        access_log: access_log::resolve(&config.access_log, &routes, notes),
         audit: AuditSettings {
             queue_length: index(config.audit.queue),
             burst: config.audit.refusal_burst,

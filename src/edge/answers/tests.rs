@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::*;
 use crate::domain::clock::{MonoMillis, UnixMillis};
 use crate::domain::identity::CredentialKind;
+use crate::domain::net::ClientIp;
 use crate::domain::reason::Reason;
 
 const NOW: Now = Now {
@@ -19,6 +20,7 @@ fn refusal(reason: Reason, dialect: Dialect, presented: Option<CredentialKind>) 
         dialect,
         request_id: HeaderValue::from_static("0123456789abcdef0123456789abcdef"),
         retry_after_secs: None,
+        client: ClientIp::new([192, 0, 2, 7].into()),
         route: Arc::from("api"),
         required_scopes: None,
     }

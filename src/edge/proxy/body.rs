@@ -14,6 +14,7 @@ use bytes::{Buf, Bytes};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use super::access::{Ended, Noted};
 use super::exchange::Exchange;
 use super::http2::Stream;
 use super::lease::Lease;
@@ -71,6 +72,8 @@ pub struct RequestBody {
     trailers: Trailers,
     /// Where it is told how it ended, when nobody else says so: over HTTP/2 hyper keeps that to itself.
     fault: Option<Rc<Cell<Option<Fault>>>>,
+    /// Where its bytes are counted, when somebody wants to know.
+    noted: Option<Rc<Noted>>,
     ended: bool,
 }
 
@@ -93,8 +96,15 @@ impl RequestBody {
             stream,
             trailers: Trailers::Dropped,
             fault: None,
+            noted: None,
             ended,
         }
+    }
+
+    /// The same body, whose bytes are counted here.
+    #[must_use]
+    pub(super) fn noting(self, noted: Option<Rc<Noted>>) -> Self {
+        Self { noted, ..self }
     }
 
     /// The same body, whose trailers go this way.
@@ -180,6 +190,9 @@ impl HttpBody for RequestBody {
             Some(left) => this.left = left,
             None => return this.fail(BodyError::TooLarge),
         }
+        if let Some(noted) = &this.noted {
+            noted.passed_in(data.len());
+        }
         Poll::Ready(Some(Ok(Frame::data(data))))
     }
 
@@ -258,8 +271,39 @@ impl Body {
 
     /// The same body, with what is to be done once it is out.
     pub fn ending_with(mut self, busy: Option<Busy>, observed: Observed) -> Self {
+        if let Some(noted) = observed.noted()
+            && (self.is_end_stream() || noted.is_head())
+        {
+            noted.ends(Ended::Whole);
+        }
         self.tail = Some((busy, observed));
         self
+    }
+
+    fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match &mut self.source {
+            Source::Upstream(upstream) => upstream.poll_data(cx),
+            Source::Empty => Poll::Ready(None),
+            Source::Full(bytes) => {
+                let bytes = std::mem::take(bytes);
+                self.source = Source::Empty;
+                Poll::Ready(Some(Ok(Frame::data(bytes))))
+            }
+        }
+    }
+}
+
+/// What the access log is told of a piece of an answer; after the last one hyper does not ask again.
+fn note(noted: &Noted, piece: Option<&Result<Frame<Bytes>, BodyError>>, is_last: impl Fn() -> bool) {
+    match piece {
+        Some(Ok(frame)) => {
+            noted.passed_out(frame.data_ref().map_or(0, Bytes::len));
+            if is_last() {
+                noted.ends(Ended::Whole);
+            }
+        }
+        Some(Err(_)) => noted.ends(Ended::UpstreamBroke),
+        None => noted.ends(Ended::Whole),
     }
 }
 
@@ -332,16 +376,14 @@ impl HttpBody for Body {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let source = &mut self.get_mut().source;
-        match source {
-            Source::Upstream(upstream) => upstream.poll_data(cx),
-            Source::Empty => Poll::Ready(None),
-            Source::Full(bytes) => {
-                let bytes = std::mem::take(bytes);
-                *source = Source::Empty;
-                Poll::Ready(Some(Ok(Frame::data(bytes))))
-            }
+        let this = self.get_mut();
+        let polled = this.poll_source(cx);
+        if let (Poll::Ready(piece), Some((_, observed))) = (&polled, &this.tail)
+            && let Some(noted) = observed.noted()
+        {
+            note(noted, piece.as_ref(), || this.is_end_stream());
         }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

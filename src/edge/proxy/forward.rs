@@ -113,7 +113,8 @@ impl<D: Decide> Engine<D> {
             response_timeout,
             client.wire.stream().cloned(),
         )
-        .with_trailers(of_request);
+        .with_trailers(of_request)
+        .noting(client.noted.borrow().clone());
         let mut request = Request::new(body);
         *request.method_mut() = parts.method;
         *request.uri_mut() = Uri::from(forwarding.target.clone());

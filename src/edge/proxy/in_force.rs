@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::access::Policy;
 use super::observe::Observer;
 use super::own_pages::OwnPages;
 use super::pool::Upstream;
@@ -35,6 +36,8 @@ pub struct Standing<D> {
     pub listeners: Vec<Arc<ListenerProfile>>,
     /// Pages answered here.
     pub own_pages: OwnPages,
+    /// Which requests get a line in the access log, where that is on.
+    pub access: Option<Arc<Policy>>,
 }
 
 impl<D> fmt::Debug for Standing<D> {

@@ -7,6 +7,7 @@
 //! the upstream and cannot be called without the gate's `Forwarding` in hand. Nothing here decides who may do
 //! what, or how a connection came to us: `listener` does the latter.
 
+pub mod access;
 pub mod body;
 mod connection;
 pub mod decide;

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::access::Noted;
 use crate::domain::clock::Stopwatch;
 use crate::domain::identity::CredentialKind;
 use crate::domain::reason::Reason;
@@ -39,6 +40,24 @@ pub struct Observed {
     observer: Rc<Observer>,
     started: Stopwatch,
     record: Record,
+    /// For its line in the access log, where there is one.
+    noted: Option<Rc<Noted>>,
+}
+
+impl Observed {
+    /// The same, whose end is noted here.
+    #[must_use]
+    pub(super) fn noting(self, noted: Option<Rc<Noted>>) -> Self {
+        // Not `..self`: what counts when it is dropped cannot be taken apart.
+        let mut this = self;
+        this.noted = noted;
+        this
+    }
+
+    /// What is noted of it.
+    pub(super) fn noted(&self) -> Option<&Noted> {
+        self.noted.as_deref()
+    }
 }
 
 impl Observer {
@@ -66,6 +85,7 @@ impl Observer {
             observer: self.clone(),
             started,
             record,
+            noted: None,
         }
     }
 
@@ -96,5 +116,8 @@ impl Observer {
 impl Drop for Observed {
     fn drop(&mut self) {
         self.observer.observe(&self.record, self.started);
+        if let Some(noted) = &self.noted {
+            noted.over();
+        }
     }
 }

@@ -14,6 +14,7 @@ use http::header::{CONNECTION, CONTENT_TYPE, EXPECT, HOST};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, request};
 use hyper::body::Incoming;
 
+use super::access::{Noted, Turn, Writer};
 use super::body::Body;
 use super::connection::{Arrival, Covers};
 use super::decide::Decide;
@@ -33,6 +34,7 @@ use crate::edge::answers;
 use crate::gate::{Facts, Forwarding, Refusal, Scheme, Verdict};
 use crate::runtime::deadlines::{Deadline, Deadlines};
 use crate::runtime::drain::{Drain, Stage};
+use crate::runtime::lines::Lines;
 use crate::telemetry::Metrics;
 use crate::telemetry::labels::RequestOutcome;
 
@@ -47,6 +49,8 @@ pub struct EngineParts<D> {
     pub drain: Drain,
     /// Where requests are counted.
     pub metrics: Arc<Metrics>,
+    /// Where requests get a line, if anywhere.
+    pub access_lines: Option<Lines>,
 }
 
 /// The proxy of one data thread, with its own connections to the upstreams.
@@ -58,6 +62,7 @@ pub struct Engine<D> {
     pub(super) deadlines: Deadlines,
     own_route: Arc<str>,
     observer: Rc<Observer>,
+    access: Option<Rc<Writer>>,
 }
 
 /// One client connection, or one stream of it, as its requests see it. One request at a time.
@@ -72,6 +77,8 @@ pub struct Client {
     pub(super) exchange: Rc<Exchange>,
     /// What the connection becomes when the answer at hand, a 101, is out.
     pub(super) tunnel: RefCell<Option<Box<Tunnel>>>,
+    /// What is noted of the request that has no answer yet, where there is an access log.
+    pub(super) noted: RefCell<Option<Rc<Noted>>>,
 }
 
 /// How a client reads a refusal.
@@ -121,6 +128,10 @@ impl<D: Decide> Engine<D> {
             deadlines: deadlines.clone(),
             own_route: Arc::from("doorward"),
             observer,
+            access: parts
+                .access_lines
+                .clone()
+                .map(|lines| Rc::new(Writer::new(lines))),
         }
     }
 
@@ -137,25 +148,40 @@ impl<D: Decide> Engine<D> {
     ) -> Result<Response<Body>, Infallible> {
         let started = Stopwatch::start();
         let busy = client.wire.busy();
-        let handled = AssertUnwindSafe(self.handle(&client, request))
+        let now = self.clock.now();
+        let (parts, incoming) = request.into_parts();
+        let noted = self.access.as_ref().and_then(|writer| {
+            let policy = self.view().standing.access.clone()?;
+            Some(Noted::begin(writer, policy, &client, &parts, started, now.wall))
+        });
+        let turn = Turn::of(&client, noted);
+        let handled = AssertUnwindSafe(self.handle(&client, parts, incoming, now))
             .catch_unwind()
             .await;
         let (mut response, record) = handled.unwrap_or_else(|_| self.answer_to_panic(&client));
         if self.drain.stage() >= Stage::Closing && response.status() != StatusCode::SWITCHING_PROTOCOLS {
             close_after(&mut response);
         }
-        let observed = self.observer.follow(started, record);
+        let noted = turn.end();
+        if let Some(noted) = &noted {
+            noted.answered(&record, response.status());
+        }
+        let observed = self.observer.follow(started, record).noting(noted);
         Ok(response.map(|body| body.ending_with(busy, observed)))
     }
 
-    async fn handle(&self, client: &Client, request: Request<Incoming>) -> (Response<Body>, Record) {
-        let now = self.clock.now();
+    async fn handle(
+        &self,
+        client: &Client,
+        mut parts: request::Parts,
+        incoming: Incoming,
+        now: Now,
+    ) -> (Response<Body>, Record) {
         // Once for the whole request, whatever is exchanged meanwhile.
         let view = self.view();
         let Standing {
             decide, own_pages, ..
         } = &*view.standing;
-        let (mut parts, incoming) = request.into_parts();
         let offence = client.offence(&mut parts);
         let facts = client.facts(&parts, &view);
         if offence.is_none()
@@ -174,6 +200,9 @@ impl<D: Decide> Engine<D> {
             Some(reason) => Verdict::Refuse(Box::new(decide.refuse_unread(reason, client.peer, now))),
             None => decide.decide(&facts, now).await,
         };
+        if let Some(noted) = &*client.noted.borrow() {
+            noted.decided(&verdict);
+        }
         let expects = parts.headers.contains_key(EXPECT);
         match verdict {
             Verdict::Forward(forwarding) => {
@@ -205,7 +234,12 @@ impl<D: Decide> Engine<D> {
     ) -> (Response<Body>, Record) {
         let expects = parts.headers.contains_key(EXPECT);
         let tongue = client.tongue(&parts.headers);
+        let noted = client.noted.borrow().clone();
+        let watch = noted.as_ref().map(|_| Stopwatch::start());
         let forwarded = self.forward(client, view, &mut forwarding, parts, incoming).await;
+        if let (Some(noted), Some(watch)) = (noted, watch) {
+            noted.upstream_took(watch);
+        }
         let record = |outcome, failure| Record {
             route: Arc::clone(&forwarding.permit.route().name),
             kind: forwarding
@@ -282,7 +316,13 @@ impl Client {
             wire,
             exchange: Rc::new(Exchange::new(exchange)),
             tunnel: RefCell::new(None),
+            noted: RefCell::new(None),
         }
+    }
+
+    /// Plain or TLS, as its listener has it.
+    pub(super) fn scheme(&self) -> Scheme {
+        self.scheme
     }
 
     /// Why the gate is not asked at all. Brings a request over HTTP/2 into the form that everyone knows.

@@ -18,6 +18,33 @@ pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// W3C Trace Context.
 pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
+/// Vendors' part of it, which means nothing without it.
+pub const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+
+/// The id of a W3C trace: 32 hexadecimal digits, whatever the client sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TraceId([u8; 32]);
+
+impl TraceId {
+    /// The digits.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+/// The trace that a request says it belongs to, in a valid way.
+pub fn trace_id(headers: &HeaderMap) -> Option<TraceId> {
+    let (trace, _) = received_trace(headers)?;
+    trace.try_into().ok().map(TraceId)
+}
+
+/// Trace id and flags of the one valid `traceparent`.
+fn received_trace(headers: &HeaderMap) -> Option<(&[u8], &[u8])> {
+    let mut received = headers.get_all(&TRACEPARENT).iter();
+    let parsed = parse_traceparent(received.next()?.as_bytes())?;
+    received.next().is_none().then_some(parsed)
+}
+
 /// Longest id taken over from a trusted proxy.
 const MAX_REQUEST_ID_BYTES: usize = 128;
 
@@ -61,11 +88,7 @@ impl RequestIds {
 
     /// The `traceparent` that continues a valid received one: the same trace and flags, a new parent.
     pub(super) fn continued_trace(&self, headers: &HeaderMap) -> Option<HeaderValue> {
-        let mut received = headers.get_all(&TRACEPARENT).iter();
-        let (trace, flags) = parse_traceparent(received.next()?.as_bytes())?;
-        if received.next().is_some() {
-            return None;
-        }
+        let (trace, flags) = received_trace(headers)?;
         let (parent, _) = self.next();
         let mut start = [0; 36];
         let (version, rest) = start.split_at_mut_checked(3)?;
@@ -244,6 +267,12 @@ mod tests {
             }
             let found = RequestIds::new([2; 16]).continued_trace(&headers);
             assert_eq!(found.is_some(), continued, "{why}");
+            let told = trace_id(&headers);
+            assert_eq!(
+                told.map(|t| t.as_str() == trace),
+                continued.then_some(true),
+                "{why}"
+            );
             if let Some(found) = found {
                 let found = found.to_str().expect("ASCII");
                 assert!(

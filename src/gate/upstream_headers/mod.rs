@@ -24,7 +24,7 @@ mod strip;
 #[cfg(test)]
 mod tests;
 
-pub use ids::{RequestIds, TRACEPARENT, X_REQUEST_ID};
+pub use ids::{RequestIds, TRACEPARENT, TRACESTATE, TraceId, X_REQUEST_ID, trace_id};
 pub use strip::{NameClass, StripSet, may_carry_identity};
 
 /// The signed identity, on routes that want one.
@@ -71,8 +71,14 @@ impl UpstreamHeaders {
         }
         set_forwarded(headers, forwarding.client, forwarding.scheme);
         headers.insert(X_REQUEST_ID, forwarding.request_id.clone());
-        if let Some(trace) = trace {
-            headers.insert(TRACEPARENT, trace);
+        match trace {
+            Some(trace) => {
+                headers.insert(TRACEPARENT, trace);
+            }
+            // W3C Trace Context section 3.3: it is not to be read where its parent cannot be.
+            None => {
+                headers.remove(TRACESTATE);
+            }
         }
     }
 

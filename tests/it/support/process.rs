@@ -192,6 +192,12 @@ impl Doorward {
             .collect()
     }
 
+    /// The reading end of its standard output, which otherwise nobody reads.
+    pub fn stdout(&mut self) -> std::process::ChildStdout {
+        let child = self.child.as_mut().expect("running");
+        child.stdout.take().expect("taken once")
+    }
+
     /// Sends a signal by name, such as `TERM`.
     pub fn signal(&self, name: &str) {
         let done = Command::new("kill")

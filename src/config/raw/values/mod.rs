@@ -22,8 +22,8 @@ pub use addresses::{
     TrustedNetwork, UpstreamUrl,
 };
 pub use names::{
-    FileMode, HeaderText, HostText, MethodText, Name, PathText, PrefixText, ProtocolText, RoleText,
-    ScopeText, SubjectPrefix,
+    FileMode, HeaderText, HostText, LogDestination, MethodText, Name, PathText, PrefixText, ProtocolText,
+    RoleText, ScopeText, SubjectPrefix,
 };
 
 /// A value that is written as one word.
@@ -94,6 +94,7 @@ text_values!(
     AdminAddress,
     ListenAddress,
     FileMode,
+    LogDestination,
     Network,
     TrustedNetwork,
     UpstreamUrl,

@@ -271,3 +271,44 @@ impl TextValue for PrefixText {
         self.0.as_str().to_owned()
     }
 }
+
+/// Where lines of a log go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogDestination {
+    /// Nowhere.
+    Off,
+    /// Standard error.
+    Stderr,
+    /// Standard output.
+    Stdout,
+    /// A file.
+    File(String),
+}
+
+impl TextValue for LogDestination {
+    const FORMAT: &'static str = "log-destination";
+    const EXPECTED: &'static str =
+        "off, stderr, stdout, or the path of a file such as /var/log/doorward/access.log";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "off" => Ok(Self::Off),
+            "stderr" => Ok(Self::Stderr),
+            "stdout" => Ok(Self::Stdout),
+            // A misspelled word shall not become a file.
+            _ if text.contains('/') && !text.ends_with('/') => Ok(Self::File(text.to_owned())),
+            _ => Err(
+                "write a path with a slash in it: ./access.log is a file in the working directory".to_owned(),
+            ),
+        }
+    }
+
+    fn text(&self) -> String {
+        match self {
+            Self::Off => "off".to_owned(),
+            Self::Stderr => "stderr".to_owned(),
+            Self::Stdout => "stdout".to_owned(),
+            Self::File(path) => path.clone(),
+        }
+    }
+}

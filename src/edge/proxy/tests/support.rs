@@ -12,7 +12,7 @@ use crate::authz::permit_anonymous;
 use crate::authz::policy::{Access, RoutePolicy, testing};
 use crate::domain::clock::{Clock, ManualClock, Now, UnixMillis};
 use crate::domain::dialect::Dialect;
-use crate::domain::net::{NetworkSet, PeerAddr};
+use crate::domain::net::{ClientIp, NetworkSet, PeerAddr};
 use crate::domain::reason::Reason;
 use crate::edge::proxy::OwnPages;
 use crate::edge::proxy::upstream::{Directory, Security, UpstreamAddress, UpstreamSettings};
@@ -40,6 +40,7 @@ fn refusal(reason: Reason) -> Refusal {
         dialect: Dialect::Problem,
         request_id: HeaderValue::from_static("r1"),
         retry_after_secs: None,
+        client: ClientIp::new([192, 0, 2, 7].into()),
         route: "-".into(),
         required_scopes: None,
     }
@@ -105,6 +106,7 @@ impl World {
         let parts = EngineParts {
             in_force: InForce::new(Standing {
                 own_pages: OwnPages::default(),
+                access: None,
                 decide: Arc::new(Table),
                 upstreams: vec![Arc::clone(&directory)],
                 listeners: vec![Arc::clone(&listener)],
@@ -112,6 +114,7 @@ impl World {
             clock: Clock::Manual(clock.clone()),
             drain: drain.clone(),
             metrics: metrics.clone(),
+            access_lines: None,
         };
         let deadlines = Deadlines::new(Duration::from_millis(5));
         let engine = Rc::new(Engine::new(&parts, &deadlines));

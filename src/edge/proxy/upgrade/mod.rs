@@ -144,7 +144,11 @@ impl<D: Decide> Engine<D> {
         if !line.switch() {
             return Err(Failure::after_body(Reason::AmbiguousFraming));
         }
-        let tunnel = Tunnel::new(switched, upstream);
+        let noted = client.noted.borrow().clone();
+        if let Some(noted) = &noted {
+            noted.becomes_a_tunnel();
+        }
+        let tunnel = Tunnel::new(switched, upstream, noted);
         *client.tunnel.borrow_mut() = Some(Box::new(tunnel));
         strip_hop_by_hop(&mut parts.headers);
         wish.write(&mut parts.headers);

@@ -9,6 +9,7 @@
 use std::io;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -16,6 +17,7 @@ use std::time::Duration;
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
+use super::super::access::{Ended, Noted};
 use super::super::pool::Upstream;
 use super::super::upstream::Stream;
 use crate::runtime::deadlines::Deadline;
@@ -48,10 +50,12 @@ pub(in crate::edge::proxy) struct Tunnel {
     ends: CounterBy<TunnelEnd>,
     /// Counts it among the open ones.
     open: Held,
+    /// For its line in the access log, where there is one.
+    noted: Option<Rc<Noted>>,
 }
 
 impl Tunnel {
-    pub(super) fn new(switched: Switched, upstream: &Upstream) -> Self {
+    pub(super) fn new(switched: Switched, upstream: &Upstream, noted: Option<Rc<Noted>>) -> Self {
         let metrics = upstream.metrics();
         Self {
             name: Arc::clone(&upstream.settings().name),
@@ -59,6 +63,7 @@ impl Tunnel {
             idle_timeout: upstream.settings().tunnel_idle_timeout,
             ends: metrics.tunnel_ends.clone(),
             open: Held::in_gauge(&metrics.tunnels),
+            noted,
         }
     }
 
@@ -116,6 +121,13 @@ impl Tunnel {
             let _ = tokio::time::timeout(FAREWELL, futures::future::join(client, upstream)).await;
         }
         self.ends.inc(end);
+        if let Some(noted) = &self.noted {
+            let how = match end {
+                TunnelEnd::Broken => Ended::ClientGone,
+                _ => Ended::Whole,
+            };
+            noted.tunnel_ended(up.moved, down.moved, how);
+        }
         tracing::debug!(upstream = &*self.name, outcome = end.as_str(), "a tunnel ended");
         drop((self.open, counted));
     }
