@@ -438,6 +438,9 @@ fn an_upstream_that_is_gone_is_let_go_of() {
         first.seen().iter().any(|s| s.target() == "/h")
     });
     assert!(of("old") > 0);
+    // Somebody still needs it, and ends by the old rules; but nobody new is led there.
+    let mut held = doorward.connect();
+    held.write("POST /held HTTP/1.1\r\nHost: test.example\r\nContent-Length: 10\r\n\r\n12345");
     expect(&doorward, "applied", || write(&doorward, &text("new", &second)));
     assert_eq!(doorward.get("/", &[]).status, 200);
     assert_eq!(of("old"), 0, "nothing is counted of it");
@@ -449,6 +452,8 @@ fn an_upstream_that_is_gone_is_let_go_of() {
         second.seen().iter().filter(|s| s.target() == "/h").count() > 6
     });
     assert_eq!(first.seen().len(), asked, "its health is not asked for any more");
+    held.write("67890");
+    assert_eq!(held.answer().status, 200);
 }
 
 fn descriptors(doorward: &Doorward) -> usize {
