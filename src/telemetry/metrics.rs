@@ -314,7 +314,7 @@ impl Metrics {
             )?,
             clock_jumps: d.counter(
                 "clock_jumps_total",
-                "Times the wall clock was set by 2 s or more.",
+                "Times the wall clock was set by 2 s or more; a machine that slept counts too.",
             )?,
             panics: d.counter("panics_total", "Panics caught: each is a bug.")?,
             registry: d.registry,

@@ -69,10 +69,10 @@ mod secrets;
 mod security;
 /// What a service manager is told.
 mod service_manager;
-/// How the process stops: over every sort of connection, under load, as process 1.
-mod stop;
 /// Mixed traffic in rounds: nothing is lost, nothing is left behind.
 mod soak;
+/// How the process stops: over every sort of connection, under load, as process 1.
+mod stop;
 /// What the tests share.
 mod support;
 /// TLS listeners, and HTTP/2 on them, with curl, openssl and nghttp2.

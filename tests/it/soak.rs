@@ -107,9 +107,7 @@ impl World {
             listen(echo_messages)
         );
         let door = Doorward::start_listening(folder, &listeners, &config, &[]);
-        let token = door
-            .issue(json!({ "kind": "api_token", "for": "soak" }))
-            .secret;
+        let token = door.issue(json!({ "kind": "api_token", "for": "soak" })).secret;
         Self {
             door,
             authority: roots,
@@ -158,7 +156,10 @@ impl World {
             self.expect(&mut client, "GET", &header, b"", 401);
         }
         self.door.connect().write("GET /data HTT");
-        let head = format!("POST /data HTTP/1.1\r\nHost: a\r\n{}\r\nContent-Length: 9\r\n\r\nhalf", self.header());
+        let head = format!(
+            "POST /data HTTP/1.1\r\nHost: a\r\n{}\r\nContent-Length: 9\r\n\r\nhalf",
+            self.header()
+        );
         self.door.connect().write(head);
     }
 
@@ -177,8 +178,20 @@ impl World {
         let port = self.door.listeners()[1].port();
         let url = format!("https://localhost:{port}/data");
         let mut curl = Command::new("curl");
-        curl.args(["-sS", "--fail", "--noproxy", "*", "--connect-to", &format!("localhost:{port}:127.0.0.1:{port}")])
-            .args(["--cacert", &self.authority.display().to_string(), "-H", &self.header()]);
+        curl.args([
+            "-sS",
+            "--fail",
+            "--noproxy",
+            "*",
+            "--connect-to",
+            &format!("localhost:{port}:127.0.0.1:{port}"),
+        ])
+        .args([
+            "--cacert",
+            &self.authority.display().to_string(),
+            "-H",
+            &self.header(),
+        ]);
         for _ in 0..10 {
             curl.args(["-o", "/dev/null", &url]);
         }
@@ -262,7 +275,9 @@ impl Held {
         let kib = line.and_then(|l| l.split_whitespace().next()?.parse().ok());
         Self {
             resident_kib: kib.expect("a number"),
-            descriptors: std::fs::read_dir(format!("/proc/{pid}/fd")).expect("readable").count(),
+            descriptors: std::fs::read_dir(format!("/proc/{pid}/fd"))
+                .expect("readable")
+                .count(),
         }
     }
 }
@@ -276,13 +291,19 @@ fn mixed_traffic_loses_nothing_and_leaves_nothing_behind() {
     let held: Vec<Held> = (1..=ROUNDS)
         .map(|n| {
             let held = world.round(long / ROUNDS);
-            println!("round {n}: {} requests so far, {held:?}", world.requests.load(Ordering::Relaxed));
+            println!(
+                "round {n}: {} requests so far, {held:?}",
+                world.requests.load(Ordering::Relaxed)
+            );
             held
         })
         .collect();
     let (second, last) = (&held[1], &held[3]);
     // Pools and caches of the upstream's side breathe a little.
-    assert!(last.descriptors <= second.descriptors + 16, "descriptors grew: {held:?}");
+    assert!(
+        last.descriptors <= second.descriptors + 16,
+        "descriptors grew: {held:?}"
+    );
     assert!(
         last.resident_kib <= second.resident_kib + second.resident_kib / 5 + 2048,
         "memory grew: {held:?}"

@@ -479,7 +479,10 @@ async fn who_goes_on_after_a_refused_slow_hash_spends_look_ups() {
     let r = throttled(throttle, Desk::open(CredentialKind::DeviceToken));
     assert_eq!(r.ask("slow0", HERE).await, Err(Reason::CredentialInvalid));
     for i in 1..3 {
-        assert_eq!(r.ask(&format!("slow{i}"), HERE).await, Err(Reason::TooManyFailures));
+        assert_eq!(
+            r.ask(&format!("slow{i}"), HERE).await,
+            Err(Reason::TooManyFailures)
+        );
     }
     let asked = r.desk.asked();
     assert_eq!(r.ask("slow4", HERE).await, Err(Reason::TooManyFailures));
