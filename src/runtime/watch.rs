@@ -34,6 +34,8 @@ pub struct FileWatch {
     news: Arc<News>,
     folders: BTreeSet<PathBuf>,
     regardless: Duration,
+    /// Something has moved that nobody was told of yet.
+    untold: bool,
 }
 
 #[derive(Default)]
@@ -77,6 +79,7 @@ impl FileWatch {
             news,
             folders: BTreeSet::new(),
             regardless: REGARDLESS,
+            untold: false,
         }
     }
 
@@ -106,11 +109,15 @@ impl FileWatch {
         self.folders = folders;
     }
 
-    /// Waits until some file may have changed, and has come to rest.
-    pub async fn changed(&self) {
-        let moved = tokio::time::timeout(self.regardless, self.news.moved.notified());
-        if moved.await.is_err() {
-            return;
+    /// Waits until some file may have changed, and has come to rest. Whoever stops waiting loses nothing: the
+    /// next call tells it.
+    pub async fn changed(&mut self) {
+        if !self.untold {
+            let moved = tokio::time::timeout(self.regardless, self.news.moved.notified());
+            if moved.await.is_err() {
+                return;
+            }
+            self.untold = true;
         }
         let rest = async {
             while tokio::time::timeout(QUIET, self.news.moved.notified())
@@ -119,6 +126,7 @@ impl FileWatch {
             {}
         };
         let _ = tokio::time::timeout(AT_LATEST, rest).await;
+        self.untold = false;
     }
 }
 
@@ -182,10 +190,11 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
+    use futures::FutureExt;
 
     const PATIENCE: Duration = Duration::from_secs(20);
 
-    async fn hears(watch: &FileWatch, what: &str) {
+    async fn hears(watch: &mut FileWatch, what: &str) {
         let told = tokio::time::timeout(PATIENCE, watch.changed());
         told.await
             .unwrap_or_else(|_| panic!("nothing was told of {what}"));
@@ -208,21 +217,21 @@ mod tests {
 
         follow(&mut watch);
         fs::write(at("plain"), "2").expect("written");
-        hears(&watch, "a file that is written").await;
+        hears(&mut watch, "a file that is written").await;
         fs::write(at("new"), "3").expect("written");
         fs::rename(at("new"), at("plain")).expect("renamed");
-        hears(&watch, "a file that is replaced").await;
+        hears(&mut watch, "a file that is replaced").await;
         for version in ["..v2", "..v3"] {
             follow(&mut watch);
             symlink(version, at("..data_tmp")).expect("linked");
             fs::rename(at("..data_tmp"), at("..data")).expect("turned");
-            hears(&watch, "a link that is turned").await;
+            hears(&mut watch, "a link that is turned").await;
         }
         follow(&mut watch);
         fs::write(at("..v3/key"), "4").expect("written");
-        hears(&watch, "a file behind two links").await;
+        hears(&mut watch, "a file behind two links").await;
         fs::write(at("missing"), "5").expect("written");
-        hears(&watch, "a file that was missing").await;
+        hears(&mut watch, "a file that was missing").await;
     }
 
     #[tokio::test(start_paused = true)]
@@ -259,7 +268,7 @@ mod tests {
                 .is_ok();
             assert_eq!(heard, told, "{why}");
         }
-        let watch = FileWatch::new();
+        let mut watch = FileWatch::new();
         let began = tokio::time::Instant::now();
         watch.changed().await;
         assert!(began.elapsed() >= REGARDLESS);
@@ -287,5 +296,14 @@ mod tests {
         );
         assert_eq!(places("not/there"), [at("not/there")]);
         assert_eq!(places("round"), [at("round")], "a link to itself has an end");
+    }
+
+    #[tokio::test]
+    async fn what_was_heard_when_somebody_stopped_waiting_is_told_to_the_next() {
+        let mut watch = FileWatch::new();
+        watch.news.moved.notify_one();
+        let stopped = watch.changed().now_or_never();
+        assert!(stopped.is_none(), "it has not come to rest yet");
+        hears(&mut watch, "a change before somebody else was served").await;
     }
 }
