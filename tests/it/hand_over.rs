@@ -106,7 +106,9 @@ impl Drop for Stray {
 fn successor(door: &Doorward) -> Stray {
     let first = door.pid();
     let second = |line: &serde_json::Value| line["message"] == "ready" && line["pid"] != first;
-    door.wait_for_line(second);
+    let failed = |line: &serde_json::Value| line["level"] == "error";
+    door.wait_for_line(|line| second(line) || failed(line));
+    assert!(door.log_lines().iter().any(second), "{}", door.log_text());
     let lines = door.log_lines();
     let pid = lines
         .iter()
@@ -315,7 +317,10 @@ fn a_successor_that_fails_changes_nothing() {
     for (i, (text, why)) in rows.into_iter().enumerate() {
         exchange(&program, &text);
         door.signal("QUIT");
-        until("it is told", || failures(&door) > i);
+        let told = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            until("it is told", || failures(&door) > i);
+        }));
+        assert!(told.is_ok(), "{why}: {}", door.log_text());
         let answer = client.get("/x", &[&header]);
         assert_eq!((answer.status, answer.header("connection")), (200, None), "{why}");
         assert_eq!(door.get("/x", &[&header]).status, 200, "{why}");

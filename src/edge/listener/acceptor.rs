@@ -15,6 +15,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, accept_with};
 use tokio::net::{TcpListener, UnixListener};
+use tokio_util::sync::DropGuard;
 
 use super::addresses::Counted;
 use super::entrance::{Profile, ProxyProtocol};
@@ -128,17 +129,22 @@ impl Door {
     }
 }
 
+/// Held by each acceptor until its socket is noted for a successor; with the last one the guard goes.
+pub(super) type Unnoted = Option<Arc<DropGuard>>;
+
 /// Accepts until the drain closes the listeners.
 pub(super) async fn accept(
     bound: Bound,
     workers: &Workers<Profile>,
     drain: &Drain,
     possessions: &Possessions,
+    unnoted: Unnoted,
 ) -> io::Result<()> {
     let Bound { settings, socket, .. } = bound;
     // Nobody else holds it: the socket closes when this function returns.
     let door = Arc::new(Door::open(socket)?);
     possessions.add(settings.address.possession(), &door);
+    drop(unnoted);
     let acceptor = Acceptor {
         settings,
         workers,
@@ -315,7 +321,7 @@ mod tests {
         let workers = Workers::start(NonZeroUsize::MIN, |_| Greets).expect("threads");
         let drain = Drain::new(Readiness::new());
         drain.advance(Stage::Closing);
-        accept(bound, &workers, &drain, &Possessions::own())
+        accept(bound, &workers, &drain, &Possessions::own(), None)
             .await
             .expect("ended");
         assert_eq!(metrics.accepted.get(), 20);
@@ -346,7 +352,7 @@ mod tests {
             drain.advance(Stage::Closing);
         };
         let possessions = Possessions::own();
-        let (accepting, ()) = tokio::join!(accept(bound, &workers, &drain, &possessions), clients);
+        let (accepting, ()) = tokio::join!(accept(bound, &workers, &drain, &possessions, None), clients);
         accepting.expect("ended by the drain");
         assert_eq!(metrics.accepted.get(), 3);
         TcpStream::connect(address)

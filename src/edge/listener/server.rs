@@ -15,8 +15,9 @@ use parking_lot::Mutex;
 use pingora_core::server::configuration::ServerConf;
 use pingora_core::server::{ListenFds, RunArgs, Server, ShutdownSignal, ShutdownSignalWatch, ShutdownWatch};
 use pingora_core::services::Service;
+use tokio_util::sync::CancellationToken;
 
-use super::acceptor::accept;
+use super::acceptor::{Unnoted, accept};
 use super::entrance::Profile;
 use super::leave::{DrainTimes, Hooks, leave};
 use super::signals::UnixSignals;
@@ -59,18 +60,22 @@ pub fn run(serving: Serving) {
         graceful_shutdown_timeout_seconds: Some(1),
         ..ServerConf::default()
     };
+    // A hand-over must not begin before there is everything to hand over.
+    let noted = CancellationToken::new();
     let mut server = Server::new_with_opt_and_conf(None, conf);
     server.add_service(Acceptors {
         listeners: serving.listeners,
         workers: workers.clone(),
         drain: serving.drain.clone(),
         possessions: serving.possessions,
+        unnoted: Some(Arc::new(noted.clone().drop_guard())),
     });
     server.run(RunArgs {
         shutdown_signal: Box::new(Leaving {
             drain: serving.drain,
             times: serving.times,
             hooks: serving.hooks,
+            noted,
             once: Mutex::new(Some((serving.signals, serving.flush))),
         }),
     });
@@ -84,6 +89,8 @@ struct Leaving {
     drain: Drain,
     times: DrainTimes,
     hooks: Hooks,
+    /// Every acceptor has noted its socket, or ended.
+    noted: CancellationToken,
     /// Taken by the one call that there is.
     once: Mutex<Option<(UnixSignals, Flush)>>,
 }
@@ -92,6 +99,7 @@ struct Leaving {
 impl ShutdownSignalWatch for Leaving {
     async fn recv(&self) -> ShutdownSignal {
         let once = self.once.lock().take();
+        self.noted.cancelled().await;
         if let Some((mut signals, flush)) = once {
             leave(&mut signals, &self.drain, self.times, &self.hooks, flush).await;
         }
@@ -105,16 +113,22 @@ struct Acceptors {
     workers: Arc<Workers<Profile>>,
     drain: Drain,
     possessions: Possessions,
+    /// Handed to the acceptors.
+    unnoted: Unnoted,
 }
 
 #[async_trait]
 impl Service for Acceptors {
     async fn start_service(&mut self, _: Option<ListenFds>, _: ShutdownWatch, _per_fd: usize) {
-        let acceptors = std::mem::take(&mut self.listeners).into_iter().map(|bound| {
+        let (listeners, unnoted) = (std::mem::take(&mut self.listeners), self.unnoted.take());
+        let this = &*self;
+        // Moved in, so that it goes when every acceptor has one of its own.
+        let acceptors = listeners.into_iter().map(move |bound| {
             let name = bound.settings.profile.load().proxy.name.clone();
-            let (workers, drain, possessions) = (&self.workers, &self.drain, &self.possessions);
+            let (workers, drain, possessions) = (&this.workers, &this.drain, &this.possessions);
+            let unnoted = unnoted.clone();
             async move {
-                let ended: io::Result<()> = accept(bound, workers, drain, possessions).await;
+                let ended: io::Result<()> = accept(bound, workers, drain, possessions, unnoted).await;
                 if let Err(error) = ended {
                     tracing::error!(listener = &*name, %error, "accepting ended");
                 }
