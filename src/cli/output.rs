@@ -70,7 +70,8 @@ impl Output {
     /// What went wrong.
     pub fn fault(&self, text: &str) {
         // Nothing is left to tell it to.
-        let _ = writeln!(io::stderr().lock(), "doorward: {text}");
+        // In one piece: another process may write to the same place, the server that a successor follows say.
+        let _ = io::stderr().write_all(format!("doorward: {text}\n").as_bytes());
     }
 }
 

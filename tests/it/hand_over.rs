@@ -106,9 +106,7 @@ impl Drop for Stray {
 fn successor(door: &Doorward) -> Stray {
     let first = door.pid();
     let second = |line: &serde_json::Value| line["message"] == "ready" && line["pid"] != first;
-    let failed = |line: &serde_json::Value| line["level"] == "error";
-    door.wait_for_line(|line| second(line) || failed(line));
-    assert!(door.log_lines().iter().any(second), "{}", door.log_text());
+    door.wait_for_line(second);
     let lines = door.log_lines();
     let pid = lines
         .iter()
@@ -286,13 +284,8 @@ fn a_successor_that_fails_changes_nothing() {
     let mut client = door.connect();
     assert_eq!(client.get("/x", &[&header]).status, 200);
     let failures = |door: &Doorward| {
-        let lines = door.log_lines();
-        let failed = |l: &&serde_json::Value| {
-            l["message"]
-                .as_str()
-                .is_some_and(|m| m.contains("nothing was handed over"))
-        };
-        lines.iter().filter(failed).count()
+        // By text: a successor that fails writes to the same place.
+        door.log_text().matches("nothing was handed over").count()
     };
     let real = env!("CARGO_BIN_EXE_doorward");
     let rows = [
@@ -317,10 +310,7 @@ fn a_successor_that_fails_changes_nothing() {
     for (i, (text, why)) in rows.into_iter().enumerate() {
         exchange(&program, &text);
         door.signal("QUIT");
-        let told = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            until("it is told", || failures(&door) > i);
-        }));
-        assert!(told.is_ok(), "{why}: {}", door.log_text());
+        until("it is told", || failures(&door) > i);
         let answer = client.get("/x", &[&header]);
         assert_eq!((answer.status, answer.header("connection")), (200, None), "{why}");
         assert_eq!(door.get("/x", &[&header]).status, 200, "{why}");
