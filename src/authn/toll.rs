@@ -88,3 +88,15 @@ impl Toll {
         self.paid.load(Ordering::Relaxed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_operators_call_is_bound_by_no_clients_share_of_the_pool() {
+        assert_eq!(Toll::waived().party, Party::Operator);
+        let client = ClientIp::new(std::net::IpAddr::from([192, 0, 2, 1]));
+        assert_eq!(Toll::of(client, None).party, Party::Client(client.throttle_key()));
+    }
+}

@@ -1,3 +1,5 @@
+//! Both ends of a hand-over in one process: what arrives, and what either says of the other that is gone or strange.
+
 use super::*;
 use std::net::{TcpListener, TcpStream};
 
