@@ -30,6 +30,10 @@ use crate::telemetry::Metrics;
 /// Longest time anything in these tests may take; never waited for when all is well.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// How long an upstream has for `/hasty`: so long that it never passes by itself. And more than that, in ticks.
+pub(super) const HASTY: Duration = Duration::from_secs(10);
+pub(super) const BEYOND_HASTY: u32 = 2100;
+
 /// Refuses `/deny`, panics at `/panic`, permits the rest anonymously; `/small/` takes 10 bytes.
 pub(super) struct Table;
 
@@ -56,10 +60,7 @@ impl Decide for Table {
         let route = Arc::new(RoutePolicy {
             access: Access::Public,
             max_body_bytes: facts.path.starts_with("/small").then_some(10),
-            response_timeout: facts
-                .path
-                .starts_with("/hasty")
-                .then_some(Duration::from_millis(50)),
+            response_timeout: facts.path.starts_with("/hasty").then_some(HASTY),
             ..testing::route("/")
         });
         let permit = permit_anonymous(&route).expect("public");
@@ -142,8 +143,9 @@ impl World {
         )
     }
 
-    /// Lets so many ticks of 5 ms pass at once.
+    /// Lets so many ticks of 5 ms pass at once, after whoever was sent something has read it.
     pub(super) async fn ticks(&self, ticks: u32) {
+        tokio::task::yield_now().await;
         (0..ticks).for_each(|_| self.deadlines.advance());
         tokio::task::yield_now().await;
     }

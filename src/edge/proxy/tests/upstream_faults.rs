@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::support::{World, field, on_a_data_thread};
+use super::support::{BEYOND_HASTY, HASTY, World, field, on_a_data_thread};
 use crate::edge::proxy::ConnectionSettings;
 use crate::edge::proxy::upstream::UpstreamSettings;
 use crate::telemetry::labels::UpstreamFailure;
@@ -196,6 +196,7 @@ fn an_upstream_that_does_not_answer_is_left_after_its_time() {
         client.send("GET /hasty HTTP/1.1\r\nHost: a\r\n\r\n").await;
         let mut upstream = world.accept().await;
         upstream.head().await;
+        world.ticks(BEYOND_HASTY).await;
         let (head, body) = client.answer().await;
         assert!(head.starts_with("HTTP/1.1 504"), "{head}");
         assert!(body.contains("upstream_timeout"), "{body}");
@@ -215,7 +216,7 @@ fn the_upstreams_clock_stands_while_the_client_sends() {
         upstream.head().await;
         for letter in ["l", "a", "t", "e"] {
             // Longer than the upstream's time, on the clock that it is measured by.
-            world.ticks(12).await;
+            world.ticks(BEYOND_HASTY).await;
             client.send(letter).await;
             assert_eq!(upstream.body(1).await, letter);
         }
@@ -247,14 +248,14 @@ fn a_body_that_stands_still_is_given_up() {
 #[test]
 fn an_exchange_that_takes_too_long_as_a_whole_ends_though_it_moves() {
     on_a_data_thread(async {
-        let adapt =
-            |settings: &mut UpstreamSettings| settings.total_timeout = Some(Duration::from_millis(100));
+        let adapt = |settings: &mut UpstreamSettings| settings.total_timeout = Some(HASTY);
         let world = World::with(ConnectionSettings::default(), adapt).await;
         let failures = world.metrics.for_upstream("api").failures;
         let mut client = world.client();
         client.send(GET).await;
         let mut upstream = world.accept().await;
         upstream.head().await;
+        world.ticks(BEYOND_HASTY).await;
         let (head, body) = client.answer().await;
         assert!(
             head.starts_with("HTTP/1.1 504") && body.contains("upstream_timeout"),
@@ -270,9 +271,10 @@ fn an_exchange_that_takes_too_long_as_a_whole_ends_though_it_moves() {
             .send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
             .await;
         client.head().await;
+        // It never stands still for long.
         while failures.count(UpstreamFailure::TotalTimeout) < 2 {
             upstream.send("1\r\nx\r\n").await;
-            world.ticks(1).await;
+            world.ticks(BEYOND_HASTY / 10).await;
         }
         let rest = client.rest().await;
         assert!(!rest.ends_with("0\r\n\r\n"), "it broke off: {rest}");

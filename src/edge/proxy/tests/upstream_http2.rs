@@ -1,7 +1,6 @@
 //! Upstreams that speak HTTP/2: hyper's server, in the hand of the test.
 
 use std::convert::Infallible;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt;
@@ -14,7 +13,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 
 use super::http2::Here;
-use super::support::{World, field, on_a_data_thread, patient};
+use super::support::{BEYOND_HASTY, HASTY, World, field, on_a_data_thread, patient};
 use crate::edge::proxy::ConnectionSettings;
 use crate::edge::proxy::upstream::{Protocol, UpstreamSettings};
 use crate::runtime::workers::spawn_here;
@@ -198,11 +197,12 @@ fn requests_share_a_connection_up_to_the_bound_and_the_first_ones_wait_for_it() 
 #[test]
 fn a_connection_on_which_no_answer_came_gets_no_more_requests() {
     on_a_data_thread(async {
-        let mut world = world(|settings| settings.response_timeout = Duration::from_millis(50)).await;
+        let mut world = world(|settings| settings.response_timeout = HASTY).await;
         let mut arrivals = serve(&mut world);
         let mut client = world.client();
         client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
         let silent = next(&mut arrivals).await;
+        world.ticks(BEYOND_HASTY).await;
         let (head, body) = client.answer().await;
         assert!(
             head.starts_with("HTTP/1.1 504") && body.contains("upstream_timeout"),
