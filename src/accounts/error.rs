@@ -31,6 +31,14 @@ pub enum AccountsError {
     /// It contradicts what is there.
     #[error("{0}")]
     Conflict(String),
+    /// It was changed since its changer read it.
+    #[error(
+        "it was changed meanwhile: its version is {found}, the change was made for another; read it again"
+    )]
+    Outdated {
+        /// Its version now.
+        found: u64,
+    },
     /// A feature that the configuration does not switch on.
     #[error("{0}")]
     NotConfigured(&'static str),
@@ -71,6 +79,7 @@ impl From<StoreError> for AccountsError {
             StoreError::Unavailable(text) => Self::Unavailable(text),
             StoreError::Full(text) => Self::Full(text),
             StoreError::Conflict(text) => Self::Conflict(text),
+            StoreError::Outdated { found } => Self::Outdated { found },
             StoreError::NotFound(what) => Self::Conflict(format!("{what} not found")),
             StoreError::Unusable(text) => Self::Unusable(text),
         }

@@ -6,7 +6,7 @@
 use super::actor::Actor;
 use super::error::{AccountsError, Result};
 use super::principals::name;
-use super::{Accounts, DeviceTokenForm, Password, PrincipalRecord, Transport};
+use super::{About, Accounts, CredentialLimits, DeviceTokenForm, Password, PrincipalRecord, Transport};
 use crate::authn::kinds::api_token::{self, Prefix};
 use crate::authn::kinds::stored::{Grant, IssuedCredential};
 use crate::authn::kinds::{basic, device_token};
@@ -37,6 +37,12 @@ pub struct NewCredential {
     pub transport: Transport,
     /// When it ends, if ever.
     pub expires_at: Option<UnixMillis>,
+    /// What people wrote on it.
+    pub about: About,
+    /// Where it is used, such as `production`.
+    pub environment: Option<String>,
+    /// How much it may be used.
+    pub limits: Option<CredentialLimits>,
 }
 
 /// In which form a new API token is made.
@@ -120,6 +126,9 @@ impl Accounts {
                 networks: old.networks.clone(),
                 transport: old.transport,
                 expires_at: old.expires_at,
+                about: old.about.clone(),
+                environment: old.environment.clone(),
+                limits: old.limits.clone(),
             };
             let lookup = &self.parts.vault.handles().lookup;
             let new = device_token::issue::issue(form, lookup, grant, now)?;
@@ -145,11 +154,9 @@ impl Accounts {
         let filter = CredentialFilter {
             kind: Some(CredentialKind::DeviceToken),
             principal: Some(device.id.clone()),
+            ..CredentialFilter::default()
         };
-        let page = Page {
-            after: None,
-            limit: MAX_TOKENS_PER_DEVICE,
-        };
+        let page = Page::first(MAX_TOKENS_PER_DEVICE);
         let now = self.parts.clock.now().wall;
         let mut alive = self.store().list_credentials(&filter, &page).await?;
         alive.retain(|c| c.revoked_at.is_none() && c.expires_at.is_none_or(|at| at > now));
@@ -289,6 +296,9 @@ impl Accounts {
             networks: new.networks,
             transport: new.transport,
             expires_at: new.expires_at,
+            about: new.about,
+            environment: new.environment,
+            limits: new.limits,
         })
     }
 
@@ -313,9 +323,13 @@ impl Accounts {
         use AccountsError as E;
         let outcome = match &made {
             Ok(_) => IssueOutcome::Issued,
-            Err(E::BadInput { .. } | E::NotFound { .. } | E::Conflict(_) | E::NotConfigured(_)) => {
-                IssueOutcome::Refused
-            }
+            Err(
+                E::BadInput { .. }
+                | E::NotFound { .. }
+                | E::Conflict(_)
+                | E::Outdated { .. }
+                | E::NotConfigured(_),
+            ) => IssueOutcome::Refused,
             Err(E::Overloaded | E::Full(_) | E::Unavailable(_) | E::Unusable(_)) => IssueOutcome::Failed,
         };
         self.parts.metrics.issue(kind, outcome);

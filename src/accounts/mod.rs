@@ -37,8 +37,9 @@ pub use self::sealing::{NewAccessToken, NewSealedToken, SealedForm};
 pub use crate::authn::kinds::basic::issue::Password;
 pub use crate::authn::kinds::device_token::IssueForm as DeviceTokenForm;
 pub use crate::store::{
-    AuditRecord, CredentialContext, CredentialRecord, Enabled, KeyPurpose, Page, PrincipalRecord, Transport,
-    UsageRecord,
+    About, Aged, AuditRecord, CredentialContext, CredentialFilter, CredentialLimits, CredentialOrder,
+    CredentialRecord, CredentialState, Cursor, CustomerFilter, CustomerRecord, Enabled, KeyPurpose, Page,
+    PrincipalFilter, PrincipalRecord, TenantFilter, TenantRecord, Transport, UsageRecord,
 };
 
 use crate::authn::Verifiers;

@@ -5,14 +5,13 @@
 
 use super::actor::Actor;
 use super::error::{AccountsError, Result};
-use super::{Accounts, Enabled, Page, PrincipalRecord};
+use super::{About, Accounts, Enabled, Page, PrincipalFilter, PrincipalRecord};
 use crate::authn::revocation::RevocationIndex;
 use crate::cluster::RevocationSink;
 use crate::crypto;
 use crate::domain::identity::PrincipalKind;
 use crate::domain::ids::PrincipalId;
 use crate::domain::scope::Role;
-use crate::store::PrincipalFilter;
 
 /// Longest name for people and longest name in outside systems, in bytes.
 const MAX_NAME_BYTES: usize = 255;
@@ -104,6 +103,10 @@ impl Accounts {
             roles: new.roles,
             enabled: Enabled::Yes,
             created_at: self.parts.clock.now().wall,
+            about: About::default(),
+            network: None,
+            serial: None,
+            version: 1,
         };
         let roles: Vec<&str> = record.roles.iter().map(Role::as_str).collect();
         let detail = serde_json::json!({"name": record.name, "roles": roles});
@@ -127,14 +130,14 @@ impl Accounts {
     ) -> Result<Option<PrincipalRecord>> {
         let filter = PrincipalFilter {
             kind: Some(kind),
-            tenant: None,
             external_id: Some(external_id.to_owned()),
+            ..PrincipalFilter::default()
         };
-        let page = Page {
-            after: None,
-            limit: 1,
-        };
-        Ok(self.store().list_principals(&filter, &page).await?.pop())
+        Ok(self
+            .store()
+            .list_principals(&filter, &Page::first(1))
+            .await?
+            .pop())
     }
 
     /// The service account of this name; made when there is none.
@@ -196,16 +199,10 @@ impl Accounts {
     /// A page of principals, oldest first.
     pub async fn list_principals(
         &self,
-        kind: Option<PrincipalKind>,
-        external_id: Option<String>,
+        filter: &PrincipalFilter,
         page: &Page,
     ) -> Result<Vec<PrincipalRecord>> {
-        let filter = PrincipalFilter {
-            kind,
-            tenant: None,
-            external_id,
-        };
-        Ok(self.store().list_principals(&filter, page).await?)
+        Ok(self.store().list_principals(filter, page).await?)
     }
 
     /// Switches a principal off or on. Switching off ends everything it holds that has no row (sealed

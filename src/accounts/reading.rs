@@ -1,21 +1,19 @@
 //! What an administrator may look at: credentials with their use, and the audit trail. Never a secret.
 
 use super::error::{AccountsError, Result};
-use super::{Accounts, AuditRecord, CredentialContext, CredentialRecord, Page, UsageRecord};
-use crate::domain::identity::CredentialKind;
-use crate::domain::ids::{CredentialId, PrincipalId};
-use crate::store::CredentialFilter;
+use super::{
+    Accounts, AuditRecord, CredentialContext, CredentialFilter, CredentialRecord, Page, UsageRecord,
+};
+use crate::domain::ids::CredentialId;
 
 impl Accounts {
-    /// A page of stored credentials, oldest first.
+    /// A page of stored credentials, in the order of the filter.
     pub async fn list_credentials(
         &self,
-        kind: Option<CredentialKind>,
-        principal: Option<PrincipalId>,
+        filter: &CredentialFilter,
         page: &Page,
     ) -> Result<Vec<CredentialRecord>> {
-        let filter = CredentialFilter { kind, principal };
-        Ok(self.store().list_credentials(&filter, page).await?)
+        Ok(self.store().list_credentials(filter, page).await?)
     }
 
     /// One stored credential, whom it belongs to, and how it was used.

@@ -17,7 +17,7 @@ use crate::domain::identity::CredentialKind;
 use crate::domain::ids::{CredentialId, PrincipalId, TenantId};
 use crate::domain::reason::Reason;
 use crate::domain::secret::SecretText;
-use crate::store::{CredentialFilter, KeyState, NewRevocation, RevocationTarget};
+use crate::store::{CredentialFilter, Effect, KeyState, NewRevocation, RevocationTarget};
 
 /// Rows read at once when all are looked through.
 const BATCH: u32 = 1000;
@@ -135,6 +135,7 @@ impl Accounts {
             RevocationTarget::All => "all.revoke",
         };
         let revocation = NewRevocation {
+            effect: Effect::Ends,
             target,
             cut_at: now,
             until,
@@ -233,15 +234,10 @@ impl Accounts {
             .find(|k| k.purpose == KeyPurpose::Lookup && k.state == KeyState::Current)
             .map(|k| k.id.clone());
         let now = self.parts.clock.now().wall;
-        let mut page = Page {
-            after: None,
-            limit: BATCH,
-        };
+        let filter = CredentialFilter::default();
+        let mut page = Page::first(BATCH);
         loop {
-            let rows = self
-                .store()
-                .list_credentials(&CredentialFilter::default(), &page)
-                .await?;
+            let rows = self.store().list_credentials(&filter, &page).await?;
             let lost = rows.iter().find(|row| {
                 let alive = row.revoked_at.is_none() && row.expires_at.is_none_or(|at| at > now);
                 let older = row
@@ -258,7 +254,7 @@ impl Accounts {
                 )));
             }
             match rows.last() {
-                Some(last) if rows.len() >= BATCH as usize => page.after = Some(last.id.as_str().to_owned()),
+                Some(last) if rows.len() >= BATCH as usize => page.after = Some(filter.order.cursor(last)),
                 _ => return Ok(()),
             }
         }

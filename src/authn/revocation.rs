@@ -20,7 +20,7 @@ use crate::cluster::RevocationSink;
 use crate::domain::clock::UnixMillis;
 use crate::domain::identity::{CredentialKind, Identity};
 use crate::domain::ids::{CredentialId, PrincipalId, TenantId};
-use crate::store::{RevocationRecord, RevocationTarget};
+use crate::store::{Effect, RevocationRecord, RevocationTarget};
 
 /// How many revocations had been applied: a verdict's age in revocations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -198,6 +198,8 @@ impl RevocationIndex {
             None if !full => {
                 map.insert(key, entry);
             }
+            // No room to remember what was changed: everything is asked again.
+            None if entry.cut_at == NO_CUT => self.raise_floor(NO_CUT, entry.epoch),
             None => {
                 tracing::error!(
                     held = map.len(),
@@ -227,11 +229,11 @@ impl RevocationIndex {
 }
 
 fn newest_cut<K>(map: &HashMap<K, Entry>) -> UnixMillis {
-    map.values()
-        .map(|e| e.cut_at)
-        .max()
-        .unwrap_or(UnixMillis(i64::MIN))
+    map.values().map(|e| e.cut_at).max().unwrap_or(NO_CUT)
 }
+
+/// A cut that ends nothing.
+const NO_CUT: UnixMillis = UnixMillis(i64::MIN);
 
 /// Whether a kind has no row that could say it is revoked.
 pub(in crate::authn) fn is_stateless(kind: CredentialKind) -> bool {
@@ -251,14 +253,18 @@ impl RevocationSink for RevocationIndex {
         let entry = Entry {
             seq: record.seq,
             epoch,
-            cut_at: r.cut_at,
+            // A change ends nothing that has no row.
+            cut_at: match r.effect {
+                Effect::Ends => r.cut_at,
+                Effect::Changes => NO_CUT,
+            },
             until: r.until,
         };
         match &r.target {
             RevocationTarget::Credential(id) => self.put(&self.credentials, id.clone(), entry),
             RevocationTarget::Principal(id) => self.put(&self.principals, id.clone(), entry),
             RevocationTarget::Tenant(id) => self.put(&self.tenants, id.clone(), entry),
-            RevocationTarget::All => self.raise_floor(r.cut_at, epoch),
+            RevocationTarget::All => self.raise_floor(entry.cut_at, epoch),
         }
         // Last: whoever reads the new epoch also finds the entry.
         self.epoch.store(epoch, Ordering::Release);

@@ -9,9 +9,11 @@
 pub mod chain;
 #[cfg(test)]
 pub(crate) mod conformance;
+mod listing;
 mod records;
 pub mod sqlite;
 
+pub use listing::*;
 pub use records::*;
 
 use async_trait::async_trait;
@@ -35,6 +37,12 @@ pub enum StoreError {
     /// The row to change does not exist.
     #[error("{0} not found")]
     NotFound(&'static str),
+    /// The row was changed since the caller read it.
+    #[error("it was changed meanwhile: its version is {found}; read it again")]
+    Outdated {
+        /// Its version now.
+        found: u64,
+    },
     /// The file or schema is not ours, is newer than this program, or is damaged.
     #[error("{0}")]
     Unusable(String),
@@ -43,27 +51,72 @@ pub enum StoreError {
 /// Shorthand of this room.
 pub type Result<T> = std::result::Result<T, StoreError>;
 
-/// Tenants, customers and principals.
+/// Tenants and their customers.
 #[async_trait]
-pub trait Principals: Send + Sync {
+pub trait Tenants: Send + Sync {
     /// Adds a tenant.
     async fn insert_tenant(&self, tenant: &TenantRecord, act: &AuditDraft) -> Result<()>;
     /// One tenant.
     async fn tenant(&self, id: &TenantId) -> Result<Option<TenantRecord>>;
+    /// A page of tenants, oldest first (then by id).
+    async fn list_tenants(&self, filter: &TenantFilter, page: &Page) -> Result<Vec<TenantRecord>>;
+    /// Writes name, state and notes over a tenant of this version, which is raised. `Outdated` when it has
+    /// another one. Switching off ends everything of the tenant that has no row.
+    async fn update_tenant(
+        &self,
+        tenant: &TenantRecord,
+        act: &AuditDraft,
+    ) -> Result<Option<RevocationRecord>>;
+    /// Deletes a tenant. `Conflict` while it has customers or principals.
+    async fn delete_tenant(&self, id: &TenantId, act: &AuditDraft) -> Result<()>;
     /// Adds a customer to an existing tenant.
     async fn insert_customer(&self, customer: &CustomerRecord, act: &AuditDraft) -> Result<()>;
     /// One customer.
     async fn customer(&self, id: &CustomerId) -> Result<Option<CustomerRecord>>;
-    /// Adds a principal; `Conflict` when the id or (kind, external id) is taken, or it has a customer but no
-    /// tenant; `NotFound` when the tenant, or the customer within that tenant, does not exist.
+    /// A page of customers, oldest first (then by id).
+    async fn list_customers(&self, filter: &CustomerFilter, page: &Page) -> Result<Vec<CustomerRecord>>;
+    /// Writes name, state and notes over a customer of this version, which is raised. `Outdated` when it has
+    /// another one. A change of state voids remembered verdicts.
+    async fn update_customer(
+        &self,
+        customer: &CustomerRecord,
+        act: &AuditDraft,
+    ) -> Result<Option<RevocationRecord>>;
+    /// Deletes a customer. `Conflict` while principals are assigned to it.
+    async fn delete_customer(&self, id: &CustomerId, act: &AuditDraft) -> Result<()>;
+}
+
+/// Principals: devices, users, service accounts.
+#[async_trait]
+pub trait Principals: Send + Sync {
+    /// Adds a principal; `Conflict` when the id, (kind, external id) or (network, serial) is taken, or it has a
+    /// customer but no tenant; `NotFound` when the tenant, the customer within that tenant, or the network does
+    /// not exist.
     async fn insert_principal(&self, principal: &PrincipalRecord, act: &AuditDraft) -> Result<()>;
     /// One principal by id.
     async fn principal(&self, id: &PrincipalId) -> Result<Option<PrincipalRecord>>;
-    /// A page of principals, oldest first (then by id). `NotFound` when the page is to continue after one
-    /// that does not exist.
+    /// The device that its network calls so, with what decides whether it may come in.
+    async fn device_of_network(
+        &self,
+        network: &PrincipalId,
+        serial: &str,
+    ) -> Result<Option<PrincipalContext>>;
+    /// A page of principals, oldest first (then by id).
     async fn list_principals(&self, filter: &PrincipalFilter, page: &Page) -> Result<Vec<PrincipalRecord>>;
-    /// Enables or disables a principal. Disabling also writes a revocation of everything the principal
-    /// holds, in the same transaction, whose sequence number is returned.
+    /// Writes everything but id, kind and age over a principal of this version, which is raised. `Outdated`
+    /// when it has another one. Remembered verdicts about it are void. Switching it off, and `Holdings::End`,
+    /// also end what it holds that has no row; the latter marks its rows too.
+    async fn update_principal(
+        &self,
+        principal: &PrincipalRecord,
+        holdings: Holdings,
+        act: &AuditDraft,
+    ) -> Result<RevocationRecord>;
+    /// Deletes a principal and everything it holds, which ends. `Conflict` while devices belong to it as
+    /// their network.
+    async fn delete_principal(&self, id: &PrincipalId, act: &AuditDraft) -> Result<RevocationRecord>;
+    /// Enables or disables a principal, whatever its version. Disabling also writes a revocation of everything
+    /// the principal holds, in the same transaction, whose sequence number is returned.
     async fn set_principal_enabled(
         &self,
         id: &PrincipalId,
@@ -95,7 +148,7 @@ pub trait Credentials: Send + Sync {
     ) -> Result<Vec<CredentialContext>>;
     /// One credential by row id.
     async fn credential(&self, id: &CredentialId) -> Result<Option<CredentialContext>>;
-    /// A page of credentials, oldest first (then by id). `NotFound` as for principals.
+    /// A page of credentials, in the order of the filter.
     async fn list_credentials(&self, filter: &CredentialFilter, page: &Page)
     -> Result<Vec<CredentialRecord>>;
     /// Writes the keyed digest (under a lookup key) of a row that had none or an older one. Not an act of
@@ -111,6 +164,39 @@ pub trait Credentials: Send + Sync {
         at: UnixMillis,
         act: &AuditDraft,
     ) -> Result<RevocationRecord>;
+    /// Writes what may change of a credential (name, notes, label, limits, rights, rules, state, end, sealed
+    /// secret, successor) over the row of this version, which is raised; everybody's remembered verdicts about it
+    /// are void. `Outdated` when it has another version, `Conflict` when it was revoked or deleted.
+    async fn update_credential(
+        &self,
+        credential: &CredentialRecord,
+        act: &AuditDraft,
+    ) -> Result<RevocationRecord>;
+    /// As `update_credential`, and adds the one that takes its place, in one transaction.
+    async fn succeed_credential(
+        &self,
+        old: &CredentialRecord,
+        new: &CredentialRecord,
+        act: &AuditDraft,
+    ) -> Result<RevocationRecord>;
+    /// Ends these credentials, in one transaction with one audit row. Those that are not stored, or revoked
+    /// already, are passed over.
+    async fn revoke_credentials(
+        &self,
+        ids: &[CredentialId],
+        at: UnixMillis,
+        act: &AuditDraft,
+    ) -> Result<Vec<RevocationRecord>>;
+    /// Ends a credential and marks it as deleted.
+    async fn delete_credential(
+        &self,
+        id: &CredentialId,
+        at: UnixMillis,
+        act: &AuditDraft,
+    ) -> Result<RevocationRecord>;
+    /// Forgets at most `limit` credentials that were deleted at or before this instant, their usage too, and
+    /// returns how many. No audit row is written when there was none.
+    async fn purge_credentials(&self, until: UnixMillis, limit: u32, act: &AuditDraft) -> Result<u64>;
 }
 
 /// Revocations: rows with a sequence number. A push is only a hint to read them.
@@ -169,7 +255,7 @@ pub trait Usage: Send + Sync {
 
 /// Everything a store does.
 #[async_trait]
-pub trait Store: Principals + Credentials + Revocations + Keys + AuditLog + Usage {
+pub trait Store: Tenants + Principals + Credentials + Revocations + Keys + AuditLog + Usage {
     /// Whether the store answers, for readiness.
     async fn ping(&self) -> Result<()>;
     /// Flushes and closes; later calls answer `Unavailable`.

@@ -5,6 +5,17 @@ use crate::domain::identity::{CredentialKind, PrincipalKind};
 use crate::domain::ids::{CredentialId, CustomerId, KeyId, PrincipalId, TenantId};
 use crate::domain::scope::{Permission, Role, ScopeSet};
 
+/// What people wrote on a thing. It decides nothing.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct About {
+    /// A sentence or two.
+    pub description: String,
+    /// Facts for other programs, by name.
+    pub metadata: serde_json::Map<String, serde_json::Value>,
+    /// Words to find it by, without spaces; sorted, each once.
+    pub tags: Vec<String>,
+}
+
 /// Whether a thing is switched on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Enabled {
@@ -25,6 +36,10 @@ pub struct TenantRecord {
     pub enabled: Enabled,
     /// When it was made.
     pub created_at: UnixMillis,
+    /// What people wrote on it.
+    pub about: About,
+    /// Raised by every change, from 1.
+    pub version: u64,
 }
 
 /// A customer of a tenant.
@@ -40,6 +55,10 @@ pub struct CustomerRecord {
     pub enabled: Enabled,
     /// When it was made.
     pub created_at: UnixMillis,
+    /// What people wrote on it.
+    pub about: About,
+    /// Raised by every change, from 1.
+    pub version: u64,
 }
 
 /// A device, user or service account.
@@ -63,6 +82,14 @@ pub struct PrincipalRecord {
     pub enabled: Enabled,
     /// When it was made.
     pub created_at: UnixMillis,
+    /// What people wrote on it.
+    pub about: About,
+    /// The network (a service account) that may speak for this device.
+    pub network: Option<PrincipalId>,
+    /// What its network calls this device. Unique within the network.
+    pub serial: Option<String>,
+    /// Raised by every change, from 1.
+    pub version: u64,
 }
 
 /// A stored credential. Holds digests only, never the secret.
@@ -99,6 +126,34 @@ pub struct CredentialRecord {
     pub revoked_at: Option<UnixMillis>,
     /// When it was made.
     pub created_at: UnixMillis,
+    /// What people wrote on it.
+    pub about: About,
+    /// Where it is used, such as `production`: the label that rotation schedules go by.
+    pub environment: Option<String>,
+    /// How much it may be used.
+    pub limits: Option<CredentialLimits>,
+    /// A copy of the secret, sealed under the data key, where the kind and its maker allow it to be read back.
+    pub sealed_secret: Option<Vec<u8>>,
+    /// The credential that takes its place; it ends soon.
+    pub replaced_by: Option<CredentialId>,
+    /// When it was deleted; it is forgotten after a while.
+    pub deleted_at: Option<UnixMillis>,
+    /// Raised by every change, from 1.
+    pub version: u64,
+}
+
+/// How much a credential may be used, in the words of the configuration's limits: `100:1,2000:60` is at most
+/// 100 in a second and 2000 in a minute.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CredentialLimits {
+    /// Requests.
+    pub requests: Option<String>,
+    /// Items of JSON arrays in bodies.
+    pub data_points: Option<String>,
+    /// Bytes of bodies.
+    pub bytes: Option<String>,
+    /// Connections at the same time.
+    pub connections: Option<u32>,
 }
 
 /// A keyed digest and the key it was made with.
@@ -133,6 +188,26 @@ pub struct CredentialContext {
     pub customer_enabled: Enabled,
 }
 
+/// A principal with what decides whether it may come in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PrincipalContext {
+    /// The principal.
+    pub principal: PrincipalRecord,
+    /// The tenant's state; `Yes` when there is no tenant.
+    pub tenant_enabled: Enabled,
+    /// The customer's state; `Yes` when there is no customer.
+    pub customer_enabled: Enabled,
+}
+
+/// What becomes of everything a principal holds when it is changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holdings {
+    /// It stays.
+    Keep,
+    /// It ends.
+    End,
+}
+
 /// What a revocation ends.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum RevocationTarget {
@@ -146,9 +221,21 @@ pub enum RevocationTarget {
     All,
 }
 
+/// What a row in the sequence of revocations does to its target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Effect {
+    /// It ends it.
+    #[default]
+    Ends,
+    /// Its row was changed: remembered verdicts about it are void, and are made again from the row.
+    Changes,
+}
+
 /// A revocation to be written.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewRevocation {
+    /// What it does.
+    pub effect: Effect,
     /// What it ends.
     pub target: RevocationTarget,
     /// The cut: stateless tokens issued at or before this instant die; later ones live. Credential
@@ -354,32 +441,3 @@ impl UsageRecord {
 
 /// How many recent addresses a usage row keeps.
 pub const MAX_RECENT_ADDRESSES: usize = 8;
-
-/// Which principals to list. `None` means any.
-#[derive(Debug, Clone, Default)]
-pub struct PrincipalFilter {
-    /// Only this kind.
-    pub kind: Option<PrincipalKind>,
-    /// Only this tenant's.
-    pub tenant: Option<TenantId>,
-    /// Only the one with this external id.
-    pub external_id: Option<String>,
-}
-
-/// Which credentials to list. `None` means any.
-#[derive(Debug, Clone, Default)]
-pub struct CredentialFilter {
-    /// Only this kind.
-    pub kind: Option<CredentialKind>,
-    /// Only this principal's.
-    pub principal: Option<PrincipalId>,
-}
-
-/// A page of a listing, oldest first.
-#[derive(Debug, Clone)]
-pub struct Page {
-    /// Ids up to and including this one are left out.
-    pub after: Option<String>,
-    /// At most this many rows.
-    pub limit: u32,
-}

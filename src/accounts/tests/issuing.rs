@@ -5,8 +5,9 @@ use base64::Engine;
 
 use super::super::testing::{Folder, Instance, START, actor};
 use super::super::{
-    AccountsError, ApiTokenForm, DeviceName, DeviceTokenForm, Enabled, NewAccessToken, NewCredential,
-    NewPrincipal, NewSealedToken, Page, Password, SealedForm, Transport,
+    About, AccountsError, ApiTokenForm, CredentialFilter, CredentialLimits, DeviceName, DeviceTokenForm,
+    Enabled, NewAccessToken, NewCredential, NewPrincipal, NewSealedToken, Page, Password, PrincipalFilter,
+    SealedForm, Transport,
 };
 use super::{api_token, device, device_token, jwt, sealed};
 use crate::domain::identity::{CredentialKind, PrincipalKind};
@@ -97,6 +98,16 @@ async fn limits_travel_into_the_credential() {
         networks: vec!["127.0.0.0/8".parse().expect("a network")],
         transport: Transport::HttpsOnly,
         expires_at: Some(START.plus(Duration::from_secs(60))),
+        about: About {
+            description: "builds".to_owned(),
+            tags: vec!["ci".to_owned()],
+            ..About::default()
+        },
+        environment: Some("staging".to_owned()),
+        limits: Some(CredentialLimits {
+            requests: Some("100:1".to_owned()),
+            ..CredentialLimits::default()
+        }),
     };
     let made = on
         .accounts
@@ -460,20 +471,21 @@ async fn devices_are_found_by_id_and_by_name() {
         panic!("nobody registered it");
     };
     assert_eq!(sealed(&on, "serial-0002").await.principal, id);
-    let page = Page {
-        after: None,
-        limit: 10,
+    let page = Page::first(10);
+    let devices = PrincipalFilter {
+        kind: Some(PrincipalKind::Device),
+        ..PrincipalFilter::default()
+    };
+    let jwts = CredentialFilter {
+        kind: Some(CredentialKind::Jwt),
+        ..CredentialFilter::default()
     };
     let kinds = on
         .accounts
-        .list_principals(Some(PrincipalKind::Device), None, &page)
+        .list_principals(&devices, &page)
         .await
         .expect("a page");
     assert_eq!(kinds, [known]);
-    let none = on
-        .accounts
-        .list_credentials(Some(CredentialKind::Jwt), None, &page)
-        .await
-        .expect("a page");
+    let none = on.accounts.list_credentials(&jwts, &page).await.expect("a page");
     assert!(none.is_empty(), "access tokens have no row");
 }

@@ -17,8 +17,8 @@ use crate::domain::reason::Reason;
 use crate::domain::scope::{MethodClass, Permission, Role, ScopeSet};
 use crate::domain::secret::SecretText;
 use crate::store::{
-    CredentialContext, CredentialRecord, Credentials, Enabled, KeyedDigest, PrincipalRecord, StoreError,
-    Transport,
+    About, CredentialContext, CredentialLimits, CredentialRecord, Credentials, Enabled, KeyedDigest,
+    PrincipalRecord, StoreError, Transport,
 };
 
 /// Decides whether a credential whose secret was proved is good now, and who it is.
@@ -146,6 +146,12 @@ pub struct Grant {
     pub transport: Transport,
     /// When it ends, if ever.
     pub expires_at: Option<UnixMillis>,
+    /// What people wrote on it.
+    pub about: About,
+    /// Where it is used.
+    pub environment: Option<String>,
+    /// How much it may be used.
+    pub limits: Option<CredentialLimits>,
 }
 
 impl Grant {
@@ -159,6 +165,9 @@ impl Grant {
             networks: Vec::new(),
             transport: Transport::Any,
             expires_at: None,
+            about: About::default(),
+            environment: None,
+            limits: None,
         }
     }
 
@@ -184,6 +193,13 @@ impl Grant {
             expires_at: self.expires_at,
             revoked_at: None,
             created_at: now,
+            about: self.about,
+            environment: self.environment,
+            limits: self.limits,
+            sealed_secret: None,
+            replaced_by: None,
+            deleted_at: None,
+            version: 1,
         }
     }
 }

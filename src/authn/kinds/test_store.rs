@@ -67,6 +67,10 @@ pub(in crate::authn::kinds) fn principal(id: &str) -> PrincipalRecord {
         roles: Vec::new(),
         enabled: Enabled::Yes,
         created_at: UnixMillis(0),
+        about: About::default(),
+        network: None,
+        serial: None,
+        version: 1,
     }
 }
 
@@ -149,5 +153,40 @@ impl Credentials for TestStore {
         _: &AuditDraft,
     ) -> Result<RevocationRecord> {
         unreachable!("verifiers replace nothing")
+    }
+
+    async fn update_credential(&self, _: &CredentialRecord, _: &AuditDraft) -> Result<RevocationRecord> {
+        unreachable!("verifiers change nothing")
+    }
+
+    async fn succeed_credential(
+        &self,
+        _: &CredentialRecord,
+        _: &CredentialRecord,
+        _: &AuditDraft,
+    ) -> Result<RevocationRecord> {
+        unreachable!("verifiers change nothing")
+    }
+
+    async fn revoke_credentials(
+        &self,
+        _: &[CredentialId],
+        _: UnixMillis,
+        _: &AuditDraft,
+    ) -> Result<Vec<RevocationRecord>> {
+        unreachable!("verifiers revoke nothing")
+    }
+
+    async fn delete_credential(
+        &self,
+        _: &CredentialId,
+        _: UnixMillis,
+        _: &AuditDraft,
+    ) -> Result<RevocationRecord> {
+        unreachable!("verifiers delete nothing")
+    }
+
+    async fn purge_credentials(&self, _: UnixMillis, _: u32, _: &AuditDraft) -> Result<u64> {
+        unreachable!("verifiers delete nothing")
     }
 }

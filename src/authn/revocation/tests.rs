@@ -6,6 +6,7 @@ fn record(seq: u64, target: RevocationTarget, cut_at: i64) -> RevocationRecord {
     RevocationRecord {
         seq,
         revocation: NewRevocation {
+            effect: Effect::Ends,
             target,
             cut_at: UnixMillis(cut_at),
             until: None,
@@ -52,6 +53,63 @@ fn each_scope_ends_exactly_what_it_names() {
             "{target:?} cut {cut}: {standing:?}"
         );
     }
+}
+
+fn change(seq: u64, target: RevocationTarget) -> RevocationRecord {
+    let mut record = record(seq, target, 5000);
+    record.revocation.effect = Effect::Changes;
+    record
+}
+
+#[test]
+fn a_change_ends_nothing_and_voids_what_is_remembered() {
+    let mut stateless = identity(CredentialKind::Jwt, "t1", "p1", Some("acme"));
+    stateless.issued_at = Some(UnixMillis(1000));
+    let stored = identity(CredentialKind::ApiToken, "t1", "p1", Some("acme"));
+    for (target, touched) in [
+        (credential("t1"), true),
+        (credential("t2"), false),
+        (principal("p1"), true),
+        (principal("p2"), false),
+        (tenant("acme"), true),
+        (RevocationTarget::All, true),
+    ] {
+        let index = RevocationIndex::new(10);
+        let since = index.epoch();
+        index.apply(&change(1, target.clone()));
+        assert_eq!(
+            index.standing(&stored, since) == Standing::Void,
+            touched,
+            "{target:?}"
+        );
+        if !matches!(target, RevocationTarget::Credential(_)) {
+            let standing = index.standing(&stateless, since);
+            assert_ne!(standing, Standing::Revoked, "{target:?}");
+        }
+    }
+}
+
+#[test]
+fn a_change_never_takes_the_cut_of_an_end_away_nor_ends_anything_when_there_is_no_room() {
+    let mut old = identity(CredentialKind::Jwt, "t1", "p1", None);
+    old.issued_at = Some(UnixMillis(1000));
+    let index = RevocationIndex::new(1);
+    let since = index.epoch();
+    index.apply(&record(1, principal("p1"), 2000));
+    index.apply(&change(2, principal("p1")));
+    index.prune(UnixMillis(1_000_000));
+    assert_eq!(index.standing(&old, since), Standing::Revoked);
+    let stored = identity(CredentialKind::ApiToken, "a", "p2", None);
+    let mut other = identity(CredentialKind::Jwt, "t2", "p3", None);
+    other.issued_at = Some(UnixMillis(1000));
+    let since = index.epoch();
+    index.apply(&change(3, principal("p2")));
+    assert_eq!(
+        index.standing(&stored, since),
+        Standing::Void,
+        "no room to remember whom it was about"
+    );
+    assert_ne!(index.standing(&other, since), Standing::Revoked);
 }
 
 #[test]

@@ -21,7 +21,9 @@ use crate::domain::clock::{ManualClock, UnixMillis};
 use crate::domain::identity::CredentialKind;
 use crate::domain::ids::CredentialId;
 use crate::runtime::slow_pool::{SlowPool, SlowPoolLimits};
-use crate::store::{NewRevocation, RevocationRecord, RevocationTarget, Usage, UsageDelta, UsageRecord};
+use crate::store::{
+    Effect, NewRevocation, RevocationRecord, RevocationTarget, Usage, UsageDelta, UsageRecord,
+};
 
 mod flood;
 
@@ -197,6 +199,7 @@ impl Room {
         self.authn.revocations().apply(&RevocationRecord {
             seq,
             revocation: NewRevocation {
+                effect: Effect::Ends,
                 target: RevocationTarget::Credential(CredentialId::parse("c1").expect("an id")),
                 cut_at: self.clock.now().wall,
                 until: None,

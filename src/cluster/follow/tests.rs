@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 
 use super::*;
 use crate::domain::clock::{ManualClock, UnixMillis};
-use crate::store::{AuditDraft, NewRevocation, RevocationRecord, RevocationTarget, StoreError};
+use crate::store::{AuditDraft, Effect, NewRevocation, RevocationRecord, RevocationTarget, StoreError};
 
 /// Rows that another process writes, and a reader who takes a second each time.
 struct Rows {
@@ -55,6 +55,7 @@ fn row(seq: u64) -> RevocationRecord {
     RevocationRecord {
         seq,
         revocation: NewRevocation {
+            effect: Effect::Ends,
             target: RevocationTarget::All,
             cut_at: UnixMillis(1),
             until: None,

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::problem::Problem;
 use super::wire::CreateToken;
-use crate::accounts::{DeviceTokenForm, NewCredential, Page, Transport, expiry};
+use crate::accounts::{Cursor, DeviceTokenForm, NewCredential, Page, Transport, expiry};
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::InvalidId;
 use crate::domain::net::parse_network;
@@ -117,13 +117,21 @@ pub fn page(uri: &Uri) -> Result<Wanted, Problem> {
     })?;
     Ok(Wanted {
         page: Page {
-            after: query.after,
+            after: cursor(query.after.as_deref())?,
             limit: limit(query.limit)?,
         },
         kind: query.kind,
         principal: query.principal,
         external_id: query.external_id,
     })
+}
+
+fn cursor(text: Option<&str>) -> Result<Option<Cursor>, Problem> {
+    text.map(|text| {
+        Cursor::parse(text)
+            .ok_or_else(|| Problem::bad("after", "something else", "the `next` of the page before"))
+    })
+    .transpose()
 }
 
 /// Checks a page's size.
@@ -204,5 +212,6 @@ pub fn limits(wanted: &CreateToken, now: UnixMillis) -> Result<NewCredential, Pr
             None => None,
             Some(text) => expiry::parse(text, now)?,
         },
+        ..NewCredential::default()
     })
 }

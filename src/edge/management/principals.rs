@@ -11,7 +11,7 @@ use super::input::{self, Json};
 use super::problem::Problem;
 use super::show;
 use super::wire::{CreateDevice, CreatePrincipal, Regenerate};
-use crate::accounts::{Accounts, Actor, Enabled, NewPrincipal};
+use crate::accounts::{Accounts, Actor, Aged, Enabled, NewPrincipal, PrincipalFilter};
 use crate::domain::identity::PrincipalKind;
 use crate::domain::ids::CredentialId;
 use crate::domain::scope::Role;
@@ -43,10 +43,18 @@ async fn list(accounts: &Accounts, uri: &Uri, only: Option<PrincipalKind>) -> Re
             "none: ask for the principal by its id",
         ));
     }
-    let rows = accounts
-        .list_principals(kind, wanted.external_id, &wanted.page)
-        .await?;
-    let listing = show::listing(rows, wanted.page.limit, |row| row.id.to_string(), show::principal);
+    let filter = PrincipalFilter {
+        kind,
+        external_id: wanted.external_id,
+        ..PrincipalFilter::default()
+    };
+    let rows = accounts.list_principals(&filter, &wanted.page).await?;
+    let listing = show::listing(
+        rows,
+        wanted.page.limit,
+        |row| row.cursor().to_string(),
+        show::principal,
+    );
     Ok(axum::Json(listing).into_response())
 }
 

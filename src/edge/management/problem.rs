@@ -46,6 +46,7 @@ impl From<AccountsError> for Problem {
             E::BadInput { .. } => StatusCode::BAD_REQUEST,
             E::NotFound { .. } => StatusCode::NOT_FOUND,
             E::Conflict(_) | E::NotConfigured(_) => StatusCode::CONFLICT,
+            E::Outdated { .. } => StatusCode::PRECONDITION_FAILED,
             E::Overloaded | E::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             E::Full(_) => StatusCode::INSUFFICIENT_STORAGE,
             E::Unusable(_) => StatusCode::INTERNAL_SERVER_ERROR,

@@ -12,8 +12,8 @@ use super::problem::Problem;
 use super::show;
 use super::wire::{CreateToken, Revoke, TokenDetails};
 use crate::accounts::{
-    Accounts, Actor, ApiTokenForm, DeviceName, NewAccessToken, NewSealedToken, Password, PrincipalRecord,
-    SealedForm, expiry,
+    Accounts, Actor, ApiTokenForm, CredentialFilter, DeviceName, NewAccessToken, NewSealedToken, Password,
+    PrincipalRecord, SealedForm, expiry,
 };
 use crate::domain::clock::UnixMillis;
 use crate::domain::identity::CredentialKind;
@@ -33,12 +33,17 @@ pub(super) async fn list(State(accounts): State<Arc<Accounts>>, uri: Uri) -> Rep
         .as_deref()
         .map(|text| input::id("principal", text))
         .transpose()?;
-    let rows = accounts.list_credentials(kind, principal, &wanted.page).await?;
+    let filter = CredentialFilter {
+        kind,
+        principal,
+        ..CredentialFilter::default()
+    };
+    let rows = accounts.list_credentials(&filter, &wanted.page).await?;
     let now = accounts.now();
     let listing = show::listing(
         rows,
         wanted.page.limit,
-        |row| row.id.to_string(),
+        |row| filter.order.cursor(row).to_string(),
         |row| show::token(row, now),
     );
     Ok(axum::Json(listing).into_response())

@@ -34,6 +34,18 @@ pub(crate) async fn a_credential_comes_back_with_its_owners(store: &Arc<dyn Stor
         enabled: Enabled::No,
         expires_at: Some(at(100)),
         revoked_at: Some(at(50)),
+        about: about(),
+        environment: Some("production".to_owned()),
+        limits: Some(CredentialLimits {
+            requests: Some("100:1,2000:60".to_owned()),
+            data_points: None,
+            bytes: Some("1000000:60".to_owned()),
+            connections: Some(3),
+        }),
+        sealed_secret: Some(vec![0, 1, 255]),
+        replaced_by: Some(id("bare")),
+        deleted_at: Some(at(60)),
+        version: 9,
         ..credential("full", "d1", CredentialKind::ApiToken)
     };
     let bare = credential("bare", "d1", CredentialKind::ApiToken);
@@ -307,6 +319,7 @@ pub(crate) async fn replacing_ends_the_old_with_the_new(store: &Arc<dyn Store>) 
         .await
         .expect("replaced");
     let expected = NewRevocation {
+        effect: Effect::Ends,
         target: RevocationTarget::Credential(id("p1")),
         cut_at: at(20),
         until: Some(at(500)),
@@ -425,14 +438,14 @@ pub(crate) async fn credentials_are_listed_by_age_page_by_page(store: &Arc<dyn S
         (
             CredentialFilter {
                 kind: Some(CredentialKind::ApiToken),
-                principal: None,
+                ..CredentialFilter::default()
             },
             "bcd",
         ),
         (
             CredentialFilter {
-                kind: None,
                 principal: Some(id("d1")),
+                ..CredentialFilter::default()
             },
             "acd",
         ),
@@ -440,13 +453,14 @@ pub(crate) async fn credentials_are_listed_by_age_page_by_page(store: &Arc<dyn S
             CredentialFilter {
                 kind: Some(CredentialKind::ApiToken),
                 principal: Some(id("d1")),
+                ..CredentialFilter::default()
             },
             "cd",
         ),
         (
             CredentialFilter {
-                kind: None,
                 principal: Some(id("nobody")),
+                ..CredentialFilter::default()
             },
             "",
         ),
@@ -455,18 +469,22 @@ pub(crate) async fn credentials_are_listed_by_age_page_by_page(store: &Arc<dyn S
             let (mut all, mut after) = (String::new(), None);
             loop {
                 let found = store
-                    .list_credentials(&filter, &page(after.as_deref(), limit))
+                    .list_credentials(&filter, &page(after, limit))
                     .await
                     .expect("listed");
                 let Some(last) = found.last() else { break };
-                after = Some(last.id.to_string());
+                after = Some(filter.order.cursor(last));
                 all.extend(found.iter().map(|c| c.id.as_str()));
             }
             assert_eq!(all, expected, "{filter:?} by {limit}");
         }
     }
+    let foreign = Cursor {
+        key: "no instant".to_owned(),
+        id: "a".to_owned(),
+    };
     let lost = store
-        .list_credentials(&CredentialFilter::default(), &page(Some("zzz"), 5))
+        .list_credentials(&CredentialFilter::default(), &page(Some(foreign), 5))
         .await;
     assert!(matches!(lost, Err(StoreError::NotFound(_))), "{lost:?}");
 }

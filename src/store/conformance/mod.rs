@@ -4,6 +4,7 @@
 //! [`Empty`]; that makes one test of each case. Cases know nothing of engines. Test code only.
 
 mod audit;
+mod changes;
 mod credentials;
 mod keys;
 mod principals;
@@ -11,6 +12,7 @@ mod revocations;
 mod usage;
 
 pub(crate) use audit::*;
+pub(crate) use changes::*;
 pub(crate) use credentials::*;
 pub(crate) use keys::*;
 pub(crate) use principals::*;
@@ -50,6 +52,15 @@ macro_rules! store_conformance {
             a_replacement_that_fails_changes_nothing,
             of_two_replacements_one_wins,
             credentials_are_listed_by_age_page_by_page,
+            credentials_are_found_in_every_order_and_by_every_filter,
+            tenants_and_customers_change_by_version,
+            a_principal_changes_by_version_and_tells_everybody,
+            a_deleted_principal_takes_everything_along,
+            a_network_finds_its_devices_by_serial,
+            a_credential_changes_by_version_and_tells_everybody,
+            a_successor_comes_with_the_end_of_the_old_one,
+            many_end_in_one_step,
+            what_was_deleted_is_forgotten_after_a_while,
             revocations_come_back_in_order,
             revoking_marks_the_stored_credential_once,
             revoking_many_marks_what_is_there_whatever_the_clock_says,
@@ -119,6 +130,8 @@ pub(crate) fn tenant(name: &str) -> TenantRecord {
         name: format!("Tenant {name}"),
         enabled: Enabled::Yes,
         created_at: T0,
+        about: About::default(),
+        version: 1,
     }
 }
 
@@ -129,6 +142,8 @@ pub(crate) fn customer(name: &str, of: &str) -> CustomerRecord {
         name: format!("Customer {name}"),
         enabled: Enabled::Yes,
         created_at: T0,
+        about: About::default(),
+        version: 1,
     }
 }
 
@@ -143,6 +158,10 @@ pub(crate) fn device(name: &str) -> PrincipalRecord {
         roles: vec![],
         enabled: Enabled::Yes,
         created_at: T0,
+        about: About::default(),
+        network: None,
+        serial: None,
+        version: 1,
     }
 }
 
@@ -163,6 +182,13 @@ pub(crate) fn credential(name: &str, of: &str, kind: CredentialKind) -> Credenti
         expires_at: None,
         revoked_at: None,
         created_at: T0,
+        about: About::default(),
+        environment: None,
+        limits: None,
+        sealed_secret: None,
+        replaced_by: None,
+        deleted_at: None,
+        version: 1,
     }
 }
 
@@ -176,16 +202,26 @@ pub(crate) fn keyed(byte: u8) -> Option<KeyedDigest> {
 /// Everything of one credential's, ended.
 pub(crate) fn end_of(credential: &str, ms: i64) -> NewRevocation {
     NewRevocation {
+        effect: Effect::Ends,
         target: RevocationTarget::Credential(id(credential)),
         cut_at: at(ms),
         until: None,
     }
 }
 
-pub(crate) fn page(after: Option<&str>, limit: u32) -> Page {
-    Page {
-        after: after.map(ToOwned::to_owned),
-        limit,
+pub(crate) fn page(after: Option<Cursor>, limit: u32) -> Page {
+    Page { after, limit }
+}
+
+/// Notes with something in each.
+pub(crate) fn about() -> About {
+    About {
+        description: "On the roof, \"north\" side".to_owned(),
+        metadata: serde_json::json!({ "rack": 7, "owner": { "name": "Zoë" } })
+            .as_object()
+            .cloned()
+            .unwrap_or_default(),
+        tags: vec!["north".to_owned(), "roof".to_owned()],
     }
 }
 

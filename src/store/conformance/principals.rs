@@ -212,21 +212,25 @@ pub(crate) async fn principals_are_listed_by_age_page_by_page(store: &Arc<dyn St
             let (mut all, mut after) = (String::new(), None);
             loop {
                 let found = store
-                    .list_principals(&filter, &page(after.as_deref(), limit))
+                    .list_principals(&filter, &page(after, limit))
                     .await
                     .expect("listed");
                 assert!(found.len() <= limit as usize);
                 all += &names(&found);
                 match found.last() {
-                    Some(last) => after = Some(last.id.to_string()),
+                    Some(last) => after = Some(last.cursor()),
                     None => break,
                 }
             }
             assert_eq!(all, expected, "{filter:?} by {limit}");
         }
     }
+    let foreign = Cursor {
+        key: "no instant".to_owned(),
+        id: "a".to_owned(),
+    };
     let lost = store
-        .list_principals(&PrincipalFilter::default(), &page(Some("zzz"), 5))
+        .list_principals(&PrincipalFilter::default(), &page(Some(foreign), 5))
         .await;
     assert!(matches!(lost, Err(StoreError::NotFound(_))), "{lost:?}");
 }
@@ -250,6 +254,7 @@ pub(crate) async fn disabling_revokes_and_tells_in_one_step(store: &Arc<dyn Stor
         .expect("disabled")
         .expect("a revocation");
     let expected = NewRevocation {
+        effect: Effect::Ends,
         target: RevocationTarget::Principal(id("d1")),
         cut_at: at(1),
         until: None,

@@ -13,6 +13,7 @@ pub(crate) async fn revocations_come_back_in_order(store: &Arc<dyn Store>) {
         (RevocationTarget::All, Some(at(11))),
     ] {
         let new = NewRevocation {
+            effect: Effect::Ends,
             target,
             cut_at: at(3),
             until,
@@ -129,6 +130,7 @@ pub(crate) async fn revoking_many_marks_what_is_there_whatever_the_clock_says(st
     for (target, ms, names) in rows {
         let why = format!("{target:?}");
         let new = NewRevocation {
+            effect: Effect::Ends,
             target,
             cut_at: at(ms),
             until: None,
@@ -175,6 +177,7 @@ pub(crate) async fn pruned_numbers_are_never_given_again(store: &Arc<dyn Store>)
         ("d", Some(at(8))),
     ] {
         let new = NewRevocation {
+            effect: Effect::Ends,
             until,
             ..end_of(name, 1)
         };
@@ -196,6 +199,7 @@ pub(crate) async fn pruned_numbers_are_never_given_again(store: &Arc<dyn Store>)
     let next = store
         .revoke(
             &NewRevocation {
+                effect: Effect::Ends,
                 until: Some(at(1)),
                 ..end_of("e", 1)
             },

@@ -158,7 +158,7 @@ fn class(error: &StoreError) -> StoreErrorClass {
     match error {
         StoreError::Unavailable(_) => StoreErrorClass::Unavailable,
         StoreError::Full(_) => StoreErrorClass::Full,
-        StoreError::Conflict(_) => StoreErrorClass::Conflict,
+        StoreError::Conflict(_) | StoreError::Outdated { .. } => StoreErrorClass::Conflict,
         StoreError::NotFound(_) => StoreErrorClass::NotFound,
         StoreError::Unusable(_) => StoreErrorClass::Unusable,
     }

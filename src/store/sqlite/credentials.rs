@@ -3,40 +3,40 @@
 
 use async_trait::async_trait;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use sqlx::{QueryBuilder, Sqlite};
 
 use super::errors::{damaged, or_missing};
-use super::{SqliteStore, audit, principals, revocations, rows};
+use super::{SqliteStore, audit, credential_change, credential_list, principals, revocations, rows};
 use crate::domain::clock::UnixMillis;
 use crate::domain::identity::CredentialKind;
 use crate::domain::ids::{CredentialId, KeyId};
 use crate::domain::scope::Permission;
 use crate::store::{
-    AuditDraft, CredentialContext, CredentialFilter, CredentialRecord, Credentials, KeyedDigest,
-    NewRevocation, Page, Result, RevocationRecord, RevocationTarget, StoreError, Transport,
+    AuditDraft, CredentialContext, CredentialFilter, CredentialLimits, CredentialRecord, Credentials, Effect,
+    KeyedDigest, NewRevocation, Page, Result, RevocationRecord, RevocationTarget, StoreError, Transport,
 };
 
 /// A credential's columns.
 macro_rules! columns {
     () => {
         "c.id, c.kind, c.principal, c.name, c.public_id, c.keyed_digest, c.lookup_key, c.slow_digest, \
-         c.scopes, c.permission, c.networks, c.transport, c.enabled, c.expires_at, c.revoked_at, c.created_at"
+         c.scopes, c.permission, c.networks, c.transport, c.enabled, c.expires_at, c.revoked_at, c.created_at, \
+         c.description, c.metadata, c.tags, c.version, c.environment, c.limits, c.sealed_secret, \
+         c.replaced_by, c.deleted_at"
     };
 }
+pub(super) use columns;
 
-/// A query for credentials with all that decides whether they are good. A tenant or customer that should
-/// be there and is not counts as switched off.
+/// A query for credentials with all that decides whether they are good.
 macro_rules! with_context {
     ($condition:literal) => {
         concat!(
             "SELECT ",
             columns!(),
-            ", p.id AS p_id, p.kind AS p_kind, p.tenant AS p_tenant, p.customer AS p_customer, \
-             p.name AS p_name, p.external_id AS p_external_id, p.roles AS p_roles, p.enabled AS p_enabled, \
-             p.created_at AS p_created_at, \
-             iif(p.tenant IS NULL, 1, coalesce(t.enabled, 0)) AS tenant_enabled, \
-             iif(p.customer IS NULL, 1, coalesce(u.enabled, 0)) AS customer_enabled \
-             FROM credentials c JOIN principals p ON p.id = c.principal \
+            ", ",
+            principals::columns!(),
+            ", ",
+            principals::owners_enabled!(),
+            " FROM credentials c JOIN principals p ON p.id = c.principal \
              LEFT JOIN tenants t ON t.id = p.tenant LEFT JOIN customers u ON u.id = p.customer ",
             $condition
         )
@@ -111,34 +111,7 @@ impl Credentials for SqliteStore {
         filter: &CredentialFilter,
         page: &Page,
     ) -> Result<Vec<CredentialRecord>> {
-        let mut query =
-            QueryBuilder::<Sqlite>::new(concat!("SELECT ", columns!(), " FROM credentials c WHERE TRUE"));
-        if let Some(kind) = filter.kind {
-            query.push(" AND c.kind = ").push_bind(kind.as_str());
-        }
-        if let Some(principal) = &filter.principal {
-            query.push(" AND c.principal = ").push_bind(principal.as_str());
-        }
-        if let Some(after) = &page.after {
-            let created_at: Option<i64> = self
-                .connections
-                .within(
-                    sqlx::query_scalar("SELECT created_at FROM credentials WHERE id = ?1")
-                        .bind(after)
-                        .fetch_optional(&self.connections.readers),
-                )
-                .await?;
-            let created_at = created_at.ok_or(StoreError::NotFound("credential to continue after"))?;
-            query
-                .push(" AND (c.created_at, c.id) > (")
-                .push_bind(created_at)
-                .push(", ")
-                .push_bind(after.as_str())
-                .push(")");
-        }
-        query
-            .push(" ORDER BY c.created_at, c.id LIMIT ")
-            .push_bind(i64::from(page.limit));
+        let mut query = credential_list::query(filter, page)?;
         let found = self
             .connections
             .within(query.build().fetch_all(&self.connections.readers))
@@ -173,6 +146,55 @@ impl Credentials for SqliteStore {
         let work = replace(change.conn()?, old, new, at, act).await;
         change.finish(work).await
     }
+
+    async fn update_credential(
+        &self,
+        credential: &CredentialRecord,
+        act: &AuditDraft,
+    ) -> Result<RevocationRecord> {
+        let mut change = self.connections.begin().await?;
+        let work = credential_change::update(change.conn()?, credential, act).await;
+        change.finish(work).await
+    }
+
+    async fn succeed_credential(
+        &self,
+        old: &CredentialRecord,
+        new: &CredentialRecord,
+        act: &AuditDraft,
+    ) -> Result<RevocationRecord> {
+        let mut change = self.connections.begin().await?;
+        let work = credential_change::succeed(change.conn()?, old, new, act).await;
+        change.finish(work).await
+    }
+
+    async fn revoke_credentials(
+        &self,
+        ids: &[CredentialId],
+        at: UnixMillis,
+        act: &AuditDraft,
+    ) -> Result<Vec<RevocationRecord>> {
+        let mut change = self.connections.begin().await?;
+        let work = credential_change::revoke_many(change.conn()?, ids, at, act).await;
+        change.finish(work).await
+    }
+
+    async fn delete_credential(
+        &self,
+        id: &CredentialId,
+        at: UnixMillis,
+        act: &AuditDraft,
+    ) -> Result<RevocationRecord> {
+        let mut change = self.connections.begin().await?;
+        let work = credential_change::delete(change.conn()?, id, at, act).await;
+        change.finish(work).await
+    }
+
+    async fn purge_credentials(&self, until: UnixMillis, limit: u32, act: &AuditDraft) -> Result<u64> {
+        let mut change = self.connections.begin().await?;
+        let work = credential_change::purge(change.conn()?, until, limit, act).await;
+        change.finish(work).await
+    }
 }
 
 async fn insert(conn: &mut SqliteConnection, credential: &CredentialRecord, act: &AuditDraft) -> Result<()> {
@@ -180,13 +202,16 @@ async fn insert(conn: &mut SqliteConnection, credential: &CredentialRecord, act:
     audit::append(conn, std::slice::from_ref(act)).await
 }
 
-async fn insert_row(conn: &mut SqliteConnection, credential: &CredentialRecord) -> Result<()> {
+pub(super) async fn insert_row(conn: &mut SqliteConnection, credential: &CredentialRecord) -> Result<()> {
     let keyed = credential.keyed_digest.as_ref();
     sqlx::query(
         "INSERT INTO credentials (id, kind, principal, name, public_id, keyed_digest, lookup_key,
              slow_digest, scopes, permission, networks, transport, enabled, expires_at, revoked_at,
-             created_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+             created_at, description, metadata, tags, version, environment, limits, sealed_secret,
+             replaced_by, deleted_at, tenant, customer)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21,
+             ?22, ?23, ?24, ?25, (SELECT tenant FROM principals WHERE id = ?3),
+             (SELECT customer FROM principals WHERE id = ?3))",
     )
     .bind(credential.id.as_str())
     .bind(credential.kind.as_str())
@@ -199,18 +224,72 @@ async fn insert_row(conn: &mut SqliteConnection, credential: &CredentialRecord) 
     .bind(rows::joined(credential.scopes.iter().map(|s| s.as_str())))
     .bind(credential.permission.as_str())
     .bind(rows::joined(credential.networks.iter().map(ToString::to_string)))
-    .bind(match credential.transport {
-        Transport::Any => "any",
-        Transport::HttpsOnly => "https_only",
-    })
+    .bind(transport(credential.transport))
     .bind(rows::switch(credential.enabled))
     .bind(credential.expires_at.map(|at| at.0))
     .bind(credential.revoked_at.map(|at| at.0))
     .bind(credential.created_at.0)
-    .execute(conn)
+    .bind(&credential.about.description)
+    .bind(rows::metadata(&credential.about))
+    .bind(rows::joined(&credential.about.tags))
+    .bind(rows::stored(credential.version))
+    .bind(&credential.environment)
+    .bind(credential.limits.as_ref().map(limits_text))
+    .bind(&credential.sealed_secret)
+    .bind(credential.replaced_by.as_ref().map(CredentialId::as_str))
+    .bind(credential.deleted_at.map(|at| at.0))
+    .execute(&mut *conn)
     .await
     .map_err(|e| or_missing(e, "principal of the credential"))?;
+    insert_tags(conn, credential).await
+}
+
+pub(super) async fn insert_tags(conn: &mut SqliteConnection, credential: &CredentialRecord) -> Result<()> {
+    for tag in &credential.about.tags {
+        sqlx::query("INSERT INTO credential_tags (tag, created_at, credential) VALUES (?1, ?2, ?3)")
+            .bind(tag)
+            .bind(credential.created_at.0)
+            .bind(credential.id.as_str())
+            .execute(&mut *conn)
+            .await?;
+    }
     Ok(())
+}
+
+/// A transport as stored.
+pub(super) fn transport(transport: Transport) -> &'static str {
+    match transport {
+        Transport::Any => "any",
+        Transport::HttpsOnly => "https_only",
+    }
+}
+
+/// Limits as stored.
+pub(super) fn limits_text(limits: &CredentialLimits) -> String {
+    serde_json::json!({
+        "requests": limits.requests,
+        "data_points": limits.data_points,
+        "bytes": limits.bytes,
+        "connections": limits.connections,
+    })
+    .to_string()
+}
+
+fn limits(row: &SqliteRow) -> Result<Option<CredentialLimits>> {
+    if rows::plain::<Option<&str>>(row, "limits")?.is_none() {
+        return Ok(None);
+    }
+    let stored: serde_json::Value = rows::json(row, "limits")?;
+    let window = |name: &str| stored.get(name).and_then(|v| v.as_str()).map(str::to_owned);
+    Ok(Some(CredentialLimits {
+        requests: window("requests"),
+        data_points: window("data_points"),
+        bytes: window("bytes"),
+        connections: stored
+            .get("connections")
+            .and_then(serde_json::Value::as_u64)
+            .and_then(|n| u32::try_from(n).ok()),
+    }))
 }
 
 async fn replace(
@@ -237,6 +316,7 @@ async fn replace(
         ));
     }
     let end_of_old = NewRevocation {
+        effect: Effect::Ends,
         target: RevocationTarget::Credential(old.clone()),
         cut_at: at,
         until: rows::optional_instant(&row, "expires_at")?,
@@ -275,6 +355,13 @@ fn record(row: &SqliteRow) -> Result<CredentialRecord> {
         expires_at: rows::optional_instant(row, "expires_at")?,
         revoked_at: rows::optional_instant(row, "revoked_at")?,
         created_at: rows::instant(row, "created_at")?,
+        about: rows::about(row, ["description", "metadata", "tags"])?,
+        environment: rows::plain(row, "environment")?,
+        limits: limits(row)?,
+        sealed_secret: rows::plain(row, "sealed_secret")?,
+        replaced_by: rows::optional_id(row, "replaced_by")?,
+        deleted_at: rows::optional_instant(row, "deleted_at")?,
+        version: rows::natural(row, "version")?,
     })
 }
 

@@ -7,6 +7,8 @@
 mod audit;
 mod audit_trim;
 mod connection;
+mod credential_change;
+mod credential_list;
 mod credentials;
 mod errors;
 mod keys;
@@ -15,6 +17,7 @@ mod principals;
 mod revocations;
 mod rows;
 mod schema;
+mod tenants;
 #[cfg(test)]
 mod tests;
 mod usage;

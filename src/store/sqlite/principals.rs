@@ -1,4 +1,4 @@
-//! Tenants, customers and principals.
+//! Principals: devices, users, service accounts, and which network may speak for which device.
 
 use async_trait::async_trait;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
@@ -10,60 +10,42 @@ use crate::domain::clock::UnixMillis;
 use crate::domain::identity::PrincipalKind;
 use crate::domain::ids::{CustomerId, PrincipalId, TenantId};
 use crate::store::{
-    AuditDraft, CustomerRecord, Enabled, NewRevocation, Page, PrincipalFilter, PrincipalRecord, Principals,
-    Result, RevocationRecord, RevocationTarget, StoreError, TenantRecord,
+    AuditDraft, Enabled, Holdings, NewRevocation, Page, PrincipalContext, PrincipalFilter, PrincipalRecord,
+    Principals, Result, RevocationRecord, RevocationTarget, StoreError,
 };
 
-/// A query for principals.
-macro_rules! select {
-    ($condition:literal) => {
-        concat!(
-            "SELECT id AS p_id, kind AS p_kind, tenant AS p_tenant, customer AS p_customer, name AS p_name, \
-             external_id AS p_external_id, roles AS p_roles, enabled AS p_enabled, \
-             created_at AS p_created_at FROM principals WHERE ",
-            $condition
-        )
+/// A principal's columns, named so that a joined query can hold them too.
+macro_rules! columns {
+    () => {
+        "p.id AS p_id, p.kind AS p_kind, p.tenant AS p_tenant, p.customer AS p_customer, p.name AS p_name, \
+         p.external_id AS p_external_id, p.roles AS p_roles, p.enabled AS p_enabled, \
+         p.created_at AS p_created_at, p.description AS p_description, p.metadata AS p_metadata, \
+         p.tags AS p_tags, p.network AS p_network, p.serial AS p_serial, p.version AS p_version"
     };
 }
+pub(super) use columns;
+
+/// Whether the tenant and the customer of `p` are on, given `t` and `u` joined to the left. One that should be
+/// there and is not counts as switched off.
+macro_rules! owners_enabled {
+    () => {
+        "iif(p.tenant IS NULL, 1, coalesce(t.enabled, 0)) AS tenant_enabled, \
+         iif(p.customer IS NULL, 1, coalesce(u.enabled, 0)) AS customer_enabled"
+    };
+}
+pub(super) use owners_enabled;
+
+const BY_SERIAL: &str = concat!(
+    "SELECT ",
+    columns!(),
+    ", ",
+    owners_enabled!(),
+    " FROM principals p LEFT JOIN tenants t ON t.id = p.tenant LEFT JOIN customers u ON u.id = p.customer \
+     WHERE p.network = ?1 AND p.serial = ?2 AND p.kind = 'device'"
+);
 
 #[async_trait]
 impl Principals for SqliteStore {
-    async fn insert_tenant(&self, tenant: &TenantRecord, act: &AuditDraft) -> Result<()> {
-        let mut change = self.connections.begin().await?;
-        let work = insert_tenant(change.conn()?, tenant, act).await;
-        change.finish(work).await
-    }
-
-    async fn tenant(&self, id: &TenantId) -> Result<Option<TenantRecord>> {
-        let row = self
-            .connections
-            .within(
-                sqlx::query("SELECT id, name, enabled, created_at FROM tenants WHERE id = ?1")
-                    .bind(id.as_str())
-                    .fetch_optional(&self.connections.readers),
-            )
-            .await?;
-        row.as_ref().map(tenant_record).transpose()
-    }
-
-    async fn insert_customer(&self, customer: &CustomerRecord, act: &AuditDraft) -> Result<()> {
-        let mut change = self.connections.begin().await?;
-        let work = insert_customer(change.conn()?, customer, act).await;
-        change.finish(work).await
-    }
-
-    async fn customer(&self, id: &CustomerId) -> Result<Option<CustomerRecord>> {
-        let row = self
-            .connections
-            .within(
-                sqlx::query("SELECT id, tenant, name, enabled, created_at FROM customers WHERE id = ?1")
-                    .bind(id.as_str())
-                    .fetch_optional(&self.connections.readers),
-            )
-            .await?;
-        row.as_ref().map(customer_record).transpose()
-    }
-
     async fn insert_principal(&self, principal: &PrincipalRecord, act: &AuditDraft) -> Result<()> {
         let mut change = self.connections.begin().await?;
         let work = insert_principal(change.conn()?, principal, act).await;
@@ -74,50 +56,84 @@ impl Principals for SqliteStore {
         let row = self
             .connections
             .within(
-                sqlx::query(select!("id = ?1"))
-                    .bind(id.as_str())
-                    .fetch_optional(&self.connections.readers),
+                sqlx::query(concat!(
+                    "SELECT ",
+                    columns!(),
+                    " FROM principals p WHERE p.id = ?1"
+                ))
+                .bind(id.as_str())
+                .fetch_optional(&self.connections.readers),
             )
             .await?;
         row.as_ref().map(record).transpose()
     }
 
+    async fn device_of_network(
+        &self,
+        network: &PrincipalId,
+        serial: &str,
+    ) -> Result<Option<PrincipalContext>> {
+        let row = self
+            .connections
+            .within(
+                sqlx::query(BY_SERIAL)
+                    .bind(network.as_str())
+                    .bind(serial)
+                    .fetch_optional(&self.connections.readers),
+            )
+            .await?;
+        row.as_ref().map(context).transpose()
+    }
+
     async fn list_principals(&self, filter: &PrincipalFilter, page: &Page) -> Result<Vec<PrincipalRecord>> {
-        let mut query = QueryBuilder::<Sqlite>::new(select!("TRUE"));
+        let mut query =
+            QueryBuilder::<Sqlite>::new(concat!("SELECT ", columns!(), " FROM principals p WHERE TRUE"));
         if let Some(kind) = filter.kind {
-            query.push(" AND kind = ").push_bind(kind.as_str());
+            query.push(" AND p.kind = ").push_bind(kind.as_str());
         }
         if let Some(tenant) = &filter.tenant {
-            query.push(" AND tenant = ").push_bind(tenant.as_str());
+            query.push(" AND p.tenant = ").push_bind(tenant.as_str());
+        }
+        if let Some(customer) = &filter.customer {
+            query.push(" AND p.customer = ").push_bind(customer.as_str());
         }
         if let Some(external_id) = &filter.external_id {
-            query.push(" AND external_id = ").push_bind(external_id.as_str());
-        }
-        if let Some(after) = &page.after {
-            let created_at: Option<i64> = self
-                .connections
-                .within(
-                    sqlx::query_scalar("SELECT created_at FROM principals WHERE id = ?1")
-                        .bind(after)
-                        .fetch_optional(&self.connections.readers),
-                )
-                .await?;
-            let created_at = created_at.ok_or(StoreError::NotFound("principal to continue after"))?;
             query
-                .push(" AND (created_at, id) > (")
-                .push_bind(created_at)
-                .push(", ")
-                .push_bind(after.as_str())
+                .push(" AND p.external_id = ")
+                .push_bind(external_id.as_str());
+        }
+        if let Some(network) = &filter.network {
+            query.push(" AND p.network = ").push_bind(network.as_str());
+        }
+        if let Some(tag) = &filter.tag {
+            query
+                .push(" AND p.id IN (SELECT g.principal FROM principal_tags g WHERE g.tag = ")
+                .push_bind(tag.as_str())
                 .push(")");
         }
-        query
-            .push(" ORDER BY created_at, id LIMIT ")
-            .push_bind(i64::from(page.limit));
+        rows::page_by_age(&mut query, "p", page)?;
         let found = self
             .connections
             .within(query.build().fetch_all(&self.connections.readers))
             .await?;
         found.iter().map(record).collect()
+    }
+
+    async fn update_principal(
+        &self,
+        principal: &PrincipalRecord,
+        holdings: Holdings,
+        act: &AuditDraft,
+    ) -> Result<RevocationRecord> {
+        let mut change = self.connections.begin().await?;
+        let work = update(change.conn()?, principal, holdings, act).await;
+        change.finish(work).await
+    }
+
+    async fn delete_principal(&self, id: &PrincipalId, act: &AuditDraft) -> Result<RevocationRecord> {
+        let mut change = self.connections.begin().await?;
+        let work = delete(change.conn()?, id, act).await;
+        change.finish(work).await
     }
 
     async fn set_principal_enabled(
@@ -133,42 +149,15 @@ impl Principals for SqliteStore {
     }
 }
 
-async fn insert_tenant(conn: &mut SqliteConnection, tenant: &TenantRecord, act: &AuditDraft) -> Result<()> {
-    sqlx::query("INSERT INTO tenants (id, name, enabled, created_at) VALUES (?1, ?2, ?3, ?4)")
-        .bind(tenant.id.as_str())
-        .bind(&tenant.name)
-        .bind(rows::switch(tenant.enabled))
-        .bind(tenant.created_at.0)
-        .execute(&mut *conn)
-        .await?;
-    audit::append(conn, std::slice::from_ref(act)).await
-}
-
-async fn insert_customer(
-    conn: &mut SqliteConnection,
-    customer: &CustomerRecord,
-    act: &AuditDraft,
-) -> Result<()> {
-    sqlx::query("INSERT INTO customers (id, tenant, name, enabled, created_at) VALUES (?1, ?2, ?3, ?4, ?5)")
-        .bind(customer.id.as_str())
-        .bind(customer.tenant.as_str())
-        .bind(&customer.name)
-        .bind(rows::switch(customer.enabled))
-        .bind(customer.created_at.0)
-        .execute(&mut *conn)
-        .await
-        .map_err(|e| or_missing(e, "tenant of the customer"))?;
-    audit::append(conn, std::slice::from_ref(act)).await
-}
-
 async fn insert_principal(
     conn: &mut SqliteConnection,
     principal: &PrincipalRecord,
     act: &AuditDraft,
 ) -> Result<()> {
     sqlx::query(
-        "INSERT INTO principals (id, kind, tenant, customer, name, external_id, roles, enabled, created_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        "INSERT INTO principals (id, kind, tenant, customer, name, external_id, roles, enabled, created_at,
+             description, metadata, tags, network, serial, version)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
     )
     .bind(principal.id.as_str())
     .bind(principal.kind.as_str())
@@ -179,10 +168,110 @@ async fn insert_principal(
     .bind(rows::joined(principal.roles.iter().map(|r| r.as_str())))
     .bind(rows::switch(principal.enabled))
     .bind(principal.created_at.0)
+    .bind(&principal.about.description)
+    .bind(rows::metadata(&principal.about))
+    .bind(rows::joined(&principal.about.tags))
+    .bind(principal.network.as_ref().map(PrincipalId::as_str))
+    .bind(&principal.serial)
+    .bind(rows::stored(principal.version))
     .execute(&mut *conn)
     .await
-    .map_err(|e| or_missing(e, "tenant of the principal, or its customer within that tenant,"))?;
+    .map_err(|e| or_missing(e, OWNERS))?;
+    insert_tags(conn, principal).await?;
     audit::append(conn, std::slice::from_ref(act)).await
+}
+
+/// What a principal refers to.
+const OWNERS: &str = "tenant of the principal, its customer within that tenant, or its network";
+
+async fn insert_tags(conn: &mut SqliteConnection, principal: &PrincipalRecord) -> Result<()> {
+    for tag in &principal.about.tags {
+        sqlx::query("INSERT INTO principal_tags (tag, created_at, principal) VALUES (?1, ?2, ?3)")
+            .bind(tag)
+            .bind(principal.created_at.0)
+            .bind(principal.id.as_str())
+            .execute(&mut *conn)
+            .await?;
+    }
+    Ok(())
+}
+
+async fn update(
+    conn: &mut SqliteConnection,
+    principal: &PrincipalRecord,
+    holdings: Holdings,
+    act: &AuditDraft,
+) -> Result<RevocationRecord> {
+    let before = sqlx::query("SELECT version, enabled FROM principals WHERE id = ?1")
+        .bind(principal.id.as_str())
+        .fetch_optional(&mut *conn)
+        .await?
+        .ok_or(StoreError::NotFound("principal"))?;
+    rows::same_version(&before, principal.version)?;
+    sqlx::query(
+        "UPDATE principals SET tenant = ?2, customer = ?3, name = ?4, external_id = ?5, roles = ?6, enabled = ?7,
+             description = ?8, metadata = ?9, tags = ?10, network = ?11, serial = ?12, version = ?13
+         WHERE id = ?1",
+    )
+    .bind(principal.id.as_str())
+    .bind(principal.tenant.as_ref().map(TenantId::as_str))
+    .bind(principal.customer.as_ref().map(CustomerId::as_str))
+    .bind(&principal.name)
+    .bind(&principal.external_id)
+    .bind(rows::joined(principal.roles.iter().map(|r| r.as_str())))
+    .bind(rows::switch(principal.enabled))
+    .bind(&principal.about.description)
+    .bind(rows::metadata(&principal.about))
+    .bind(rows::joined(&principal.about.tags))
+    .bind(principal.network.as_ref().map(PrincipalId::as_str))
+    .bind(&principal.serial)
+    .bind(rows::next_version(principal.version))
+    .execute(&mut *conn)
+    .await
+    .map_err(|e| or_missing(e, OWNERS))?;
+    for sql in [
+        "DELETE FROM principal_tags WHERE principal = ?1",
+        // Kept beside each credential, so that listings find it.
+        "UPDATE credentials SET (tenant, customer) =
+             (SELECT p.tenant, p.customer FROM principals p WHERE p.id = ?1) WHERE principal = ?1",
+    ] {
+        sqlx::query(sql)
+            .bind(principal.id.as_str())
+            .execute(&mut *conn)
+            .await?;
+    }
+    insert_tags(conn, principal).await?;
+    let target = RevocationTarget::Principal(principal.id.clone());
+    let off = rows::enabled(&before, "enabled")? == Enabled::Yes && principal.enabled == Enabled::No;
+    let news = match holdings {
+        Holdings::Keep if !off => revocations::changed(target, act),
+        Holdings::Keep => revocations::ended(target, act),
+        Holdings::End => {
+            let ended = revocations::ended(target, act);
+            revocations::mark_rows(conn, &ended).await?;
+            ended
+        }
+    };
+    revocations::append(conn, &news, act).await
+}
+
+async fn delete(conn: &mut SqliteConnection, id: &PrincipalId, act: &AuditDraft) -> Result<RevocationRecord> {
+    for sql in [
+        "DELETE FROM usage WHERE credential IN (SELECT id FROM credentials WHERE principal = ?1)",
+        "DELETE FROM credentials WHERE principal = ?1",
+    ] {
+        sqlx::query(sql).bind(id.as_str()).execute(&mut *conn).await?;
+    }
+    let done = sqlx::query("DELETE FROM principals WHERE id = ?1")
+        .bind(id.as_str())
+        .execute(&mut *conn)
+        .await
+        .map_err(|e| rows::or_held(e, "devices belong to this network; move or delete them first"))?;
+    if done.rows_affected() == 0 {
+        return Err(StoreError::NotFound("principal"));
+    }
+    let all_of_it = revocations::ended(RevocationTarget::Principal(id.clone()), act);
+    revocations::append(conn, &all_of_it, act).await
 }
 
 async fn set_enabled(
@@ -192,7 +281,7 @@ async fn set_enabled(
     at: UnixMillis,
     act: &AuditDraft,
 ) -> Result<Option<RevocationRecord>> {
-    let changed = sqlx::query("UPDATE principals SET enabled = ?2 WHERE id = ?1")
+    let changed = sqlx::query("UPDATE principals SET enabled = ?2, version = version + 1 WHERE id = ?1")
         .bind(id.as_str())
         .bind(rows::switch(state))
         .execute(&mut *conn)
@@ -207,32 +296,12 @@ async fn set_enabled(
         }
         Enabled::No => {
             let all_of_it = NewRevocation {
-                target: RevocationTarget::Principal(id.clone()),
                 cut_at: at,
-                until: None,
+                ..revocations::ended(RevocationTarget::Principal(id.clone()), act)
             };
             revocations::append(conn, &all_of_it, act).await.map(Some)
         }
     }
-}
-
-fn tenant_record(row: &SqliteRow) -> Result<TenantRecord> {
-    Ok(TenantRecord {
-        id: rows::id(row, "id")?,
-        name: rows::plain(row, "name")?,
-        enabled: rows::enabled(row, "enabled")?,
-        created_at: rows::instant(row, "created_at")?,
-    })
-}
-
-fn customer_record(row: &SqliteRow) -> Result<CustomerRecord> {
-    Ok(CustomerRecord {
-        id: rows::id(row, "id")?,
-        tenant: rows::id(row, "tenant")?,
-        name: rows::plain(row, "name")?,
-        enabled: rows::enabled(row, "enabled")?,
-        created_at: rows::instant(row, "created_at")?,
-    })
 }
 
 /// A principal, from columns named `p_…` so that a joined query can hold them too.
@@ -247,5 +316,17 @@ pub(super) fn record(row: &SqliteRow) -> Result<PrincipalRecord> {
         roles: rows::roles(row, "p_roles")?,
         enabled: rows::enabled(row, "p_enabled")?,
         created_at: rows::instant(row, "p_created_at")?,
+        about: rows::about(row, ["p_description", "p_metadata", "p_tags"])?,
+        network: rows::optional_id(row, "p_network")?,
+        serial: rows::plain(row, "p_serial")?,
+        version: rows::natural(row, "p_version")?,
+    })
+}
+
+fn context(row: &SqliteRow) -> Result<PrincipalContext> {
+    Ok(PrincipalContext {
+        principal: record(row)?,
+        tenant_enabled: rows::enabled(row, "tenant_enabled")?,
+        customer_enabled: rows::enabled(row, "customer_enabled")?,
     })
 }

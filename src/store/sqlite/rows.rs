@@ -1,19 +1,19 @@
 //! From columns to the domain's types and back. What does not parse was not written by this program and is
 //! reported with its column, never with its content.
 
-use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
+use sqlx::{QueryBuilder, Row, Sqlite};
 
 use super::errors::damaged;
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::InvalidId;
 use crate::domain::scope::{Role, ScopeSet};
-use crate::store::{Enabled, Result};
+use crate::store::{About, Enabled, Page, Result, StoreError};
 
 /// A column of a type the driver knows.
 pub(super) fn plain<'r, T>(row: &'r SqliteRow, column: &'static str) -> Result<T>
 where
-    T: sqlx::Decode<'r, sqlx::Sqlite> + sqlx::Type<sqlx::Sqlite>,
+    T: sqlx::Decode<'r, Sqlite> + sqlx::Type<Sqlite>,
 {
     row.try_get(column).map_err(|_| damaged(column))
 }
@@ -118,4 +118,65 @@ pub(super) fn scopes(row: &SqliteRow, column: &'static str) -> Result<ScopeSet> 
 /// Roles.
 pub(super) fn roles(row: &SqliteRow, column: &'static str) -> Result<Vec<Role>> {
     list(row, column, |text| Role::parse(text).ok())
+}
+
+/// JSON of a known shape.
+pub(super) fn json<T: serde::de::DeserializeOwned>(row: &SqliteRow, column: &'static str) -> Result<T> {
+    serde_json::from_str(plain(row, column)?).map_err(|_| damaged(column))
+}
+
+/// What people wrote on a thing, from its three columns.
+pub(super) fn about(row: &SqliteRow, columns: [&'static str; 3]) -> Result<About> {
+    let [description, metadata, tags] = columns;
+    Ok(About {
+        description: plain(row, description)?,
+        metadata: json(row, metadata)?,
+        tags: list(row, tags, |text| Some(text.to_owned()))?,
+    })
+}
+
+/// Metadata as stored.
+pub(super) fn metadata(about: &About) -> String {
+    serde_json::Value::from(about.metadata.clone()).to_string()
+}
+
+/// A version as stored, raised by one.
+pub(super) fn next_version(version: u64) -> i64 {
+    stored(version.saturating_add(1))
+}
+
+/// The row must still be of the version that its changer read.
+pub(super) fn same_version(row: &SqliteRow, expected: u64) -> Result<()> {
+    match natural(row, "version")? {
+        found if found == expected => Ok(()),
+        found => Err(StoreError::Outdated { found }),
+    }
+}
+
+/// Says what else refers to a row that was to be deleted.
+pub(super) fn or_held(error: sqlx::Error, held: &str) -> StoreError {
+    match StoreError::from(error) {
+        StoreError::NotFound(_) => StoreError::Conflict(held.to_owned()),
+        other => other,
+    }
+}
+
+/// The cursor does not belong to this listing.
+pub(super) const FOREIGN_CURSOR: StoreError = StoreError::NotFound("page to continue after");
+
+/// Continues a query for the rows of `table` by age: behind the page's cursor, in order, no more than asked for.
+pub(super) fn page_by_age(query: &mut QueryBuilder<Sqlite>, table: &str, page: &Page) -> Result<()> {
+    if let Some(after) = &page.after {
+        let created_at = after.instant().ok_or(FOREIGN_CURSOR)?;
+        query
+            .push(format_args!(" AND ({table}.created_at, {table}.id) > ("))
+            .push_bind(created_at.0)
+            .push(", ")
+            .push_bind(after.id.clone())
+            .push(")");
+    }
+    query
+        .push(format_args!(" ORDER BY {table}.created_at, {table}.id LIMIT "))
+        .push_bind(i64::from(page.limit));
+    Ok(())
 }

@@ -11,7 +11,10 @@ use tempfile::TempDir;
 use super::*;
 use crate::domain::identity::CredentialKind;
 use crate::store::conformance::{Empty, act, credential, device, end_of, keyed, store_conformance, tenant};
-use crate::store::{AuditLog, CredentialRecord, Credentials, Principals, Revocations, StoreError};
+use crate::store::{
+    About, AuditLog, CredentialFilter, CredentialRecord, Credentials, Effect, Page, Principals, Revocations,
+    StoreError, Tenants,
+};
 
 async fn empty() -> Empty {
     let home = tempfile::tempdir().expect("a folder");
@@ -115,7 +118,7 @@ async fn a_file_that_is_no_sound_store_of_ours_is_refused_and_left_as_it_was() {
         (
             "a newer schema",
             read(&newer),
-            "newer Doorward (schema 7, this program knows 2)",
+            "newer Doorward (schema 7, this program knows 3)",
         ),
         (
             "cut in the middle of a page",
@@ -447,11 +450,13 @@ async fn a_value_this_program_did_not_write_is_reported_without_itself() {
 const NEXT: Steps = &[
     schema::STEPS[0],
     schema::STEPS[1],
+    schema::STEPS[2],
     "ALTER TABLE tenants ADD COLUMN color TEXT",
 ];
 const BROKEN: Steps = &[
     schema::STEPS[0],
     schema::STEPS[1],
+    schema::STEPS[2],
     "CREATE TABLE half (x TEXT); CREATE TABLE tenants (x TEXT)",
 ];
 
@@ -487,7 +492,41 @@ async fn an_older_store_is_brought_up_whole_or_not_at_all() {
     let Err(StoreError::Unusable(text)) = outcome else {
         panic!("{outcome:?}");
     };
-    assert!(text.contains("schema 3, this program knows 2"), "{text}");
+    assert!(text.contains("schema 4, this program knows 3"), "{text}");
+}
+
+#[tokio::test]
+async fn rows_of_an_older_store_get_what_they_lack() {
+    const FIRST: Steps = &[schema::STEPS[0], schema::STEPS[1]];
+    let (_home, path) = home();
+    SqliteStore::open_at(&path, OpenAs::Server, FIRST)
+        .await
+        .expect("made")
+        .close()
+        .await;
+    tamper(
+        &path,
+        "INSERT INTO tenants VALUES ('t1', 'T', 1, 5);
+         INSERT INTO principals VALUES ('d1', 'device', 't1', NULL, 'D', NULL, '', 1, 5);
+         INSERT INTO credentials VALUES
+             ('x', 'device_token', 'd1', '', NULL, NULL, NULL, NULL, '', 'full', '', 'any', 1, NULL, NULL, 5);
+         INSERT INTO revocations VALUES (7, 'principal', 'd2', 5, NULL, 5)",
+    )
+    .await;
+    let store = open(&path, OpenAs::Server).await;
+    let of_tenant = CredentialFilter {
+        tenant: Some("t1".parse().expect("an id")),
+        ..CredentialFilter::default()
+    };
+    let found = store.list_credentials(&of_tenant, &Page::first(9)).await;
+    let found = found.expect("listed");
+    assert_eq!(found.len(), 1, "found by its principal's tenant");
+    assert_eq!((found[0].version, &found[0].about), (1, &About::default()));
+    let revocations = store.revocations_after(0, 9).await.expect("read");
+    assert_eq!(
+        (revocations[0].seq, revocations[0].revocation.effect),
+        (7, Effect::Ends)
+    );
 }
 
 #[tokio::test]
