@@ -31,6 +31,10 @@ pub struct NewPrincipal {
 
 /// What a device was found by.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one at a time, on its way from a look-up to its use"
+)]
 pub enum DeviceName {
     /// A registered device.
     Registered(PrincipalRecord),
