@@ -234,3 +234,36 @@ fn a_unix_socket_is_served_with_its_mode_and_taken_over_from_a_process_that_died
     assert_eq!(door.wait(), Some(0));
     assert!(!path.exists(), "it goes with the process");
 }
+
+#[test]
+fn a_unix_socket_asks_for_the_header_of_the_proxy_protocol_as_a_port_does() {
+    let upstream = Upstream::start(Reply::Ok("hello"));
+    let config = format!(
+        "upstreams: {{ api: {{ url: \"http://{}\" }} }}\n{ROUTES}",
+        upstream.address
+    );
+    let folder = Arc::new(TempDir::new().expect("a folder"));
+    let path = folder.path().join("s.sock");
+    let listeners = format!(
+        "{{ name: other, address: 127.0.0.1:0 }}, {{ name: public, address: \"unix:{}\", proxy_protocol: required, \
+         trusted_proxies: [127.0.0.1] }}",
+        path.display()
+    );
+    let door = Doorward::start_listening(folder, &listeners, &config, &[]);
+    let ask = |bytes: &[u8]| {
+        let mut stream = std::os::unix::net::UnixStream::connect(&path).expect("connects");
+        let patience = Some(crate::support::http::PATIENCE);
+        stream.set_read_timeout(patience).expect("a timeout");
+        std::io::Write::write_all(&mut stream, bytes).expect("writes");
+        let mut first = [0; 12];
+        match std::io::Read::read_exact(&mut stream, &mut first) {
+            Ok(()) => String::from_utf8_lossy(&first).into_owned(),
+            Err(_) => String::new(),
+        }
+    };
+    assert_eq!(ask(GET.as_bytes()), "", "no header, no answer");
+    until("it is counted", || refused(&door, "proxy_header") == 1.0);
+    assert_eq!(ask(&[&V2[..], GET.as_bytes()].concat()), "HTTP/1.1 200");
+    assert_eq!(upstream.last().header("x-forwarded-for"), Some("203.0.113.9"));
+    assert_eq!(upstream.seen().len(), 1);
+}

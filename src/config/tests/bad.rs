@@ -345,3 +345,69 @@ fn a_subject_prefix_must_fit_a_header_and_act() {
         route("path: /, upstream: api")
     )));
 }
+
+#[test]
+fn a_listener_that_could_not_serve_is_told_before_the_start() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: &[u8], mode: u32| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).expect("written");
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(mode)).expect("a mode");
+        path.display().to_string()
+    };
+    let made = signed("a.example");
+    let (cert, key) = (
+        write("cert.pem", made.0.as_bytes(), 0o644),
+        write("key.pem", made.1.as_bytes(), 0o600),
+    );
+    let nameless = rcgen::generate_simple_self_signed(Vec::new()).expect("a certificate");
+    let nobody = write("nobody.pem", nameless.cert.pem().as_bytes(), 0o644);
+    let nobodys = write(
+        "nobody.key",
+        nameless.signing_key.serialize_pem().as_bytes(),
+        0o600,
+    );
+    let group = write("group.key", made.1.as_bytes(), 0o640);
+    let empty = write("empty.key", b"\n", 0o600);
+    let big = write("big.key", &vec![b'x'; (64 << 10) + 1], 0o600);
+    let huge = write("huge.pem", &vec![b'x'; (1 << 20) + 1], 0o644);
+    let here = folder.path().display();
+    let tls = |cert: &str, key: &str| {
+        format!("address: '127.0.0.1:1', tls: {{ certificates: [{{ cert_file: {cert}, key_file: {key} }}] }}")
+    };
+    let two = format!(
+        "address: '127.0.0.1:1', tls: {{ certificates: [{{ cert_file: {cert}, key_file: {key} }}, {{ cert_file: {nobody}, key_file: {nobodys} }}] }}"
+    );
+    #[rustfmt::skip]
+    let rows = [
+        (tls(&cert, &group), "with mode 0640", "the group may read the key"),
+        (tls(&cert, &empty), "the empty file", "no key in the file"),
+        (tls(&cert, &big), "more than 65536 bytes", "a key beyond any"),
+        (tls(&huge, &key), "more than 1048576 bytes", "a chain beyond any"),
+        (tls(&cert, &here.to_string()), "which is no file", "a folder"),
+        (two, "without a DNS name", "nobody would ever be shown the second one"),
+        ("address: '127.0.0.1:1', tls: { certificates: [] }".to_owned(), "at least one certificate", "no certificate"),
+        ("address: '127.0.0.1:1', socket_mode: '0600'".to_owned(), "a mode for a Unix socket only", "a port has no mode"),
+        ("address: '127.0.0.1:1', http2: { enabled: false, max_concurrent_streams: 7 }".to_owned(), "a bound of HTTP/2", "a bound without effect"),
+        ("address: 'unix:/run/a' }, { name: b, address: 'unix:/run/a'".to_owned(), "an address of its own for each door", "one path twice"),
+    ];
+    for (listener, expected, why) in rows {
+        let text = format!(
+            "{}listeners: [{{ name: a, {listener} }}]\n",
+            route("path: /, upstream: api")
+        );
+        let problems = bad(&text);
+        assert!(problems.contains(expected), "{why}: {problems}");
+        assert!(!problems.contains("PRIVATE"), "no key is shown: {problems}");
+    }
+    let good = format!(
+        "{}listeners: [{{ name: a, {} }}, {{ name: b, address: 'unix:/run/a' }}]\n",
+        route("path: /, upstream: api"),
+        tls(&cert, &key)
+    );
+    let settings = super::good(&good).settings;
+    let crate::edge::listener::ListenAddress::Unix { mode, .. } = settings.listeners[1].address else {
+        panic!("a socket")
+    };
+    assert_eq!(mode, 0o600, "who says nothing lets nobody else in");
+}

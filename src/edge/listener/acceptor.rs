@@ -374,4 +374,66 @@ mod tests {
             assert_eq!(After::failure(&errno.into()), after, "{errno}");
         }
     }
+
+    #[tokio::test]
+    async fn an_address_has_its_own_bound_where_nobody_introduces_it() {
+        let (bound, metrics, _) = bound(100);
+        let per_address = crate::edge::listener::AddressBound::new(1);
+        let profile = testing::profile();
+        bound.settings.profile.store(Arc::new(Profile {
+            max_connections: 100,
+            per_address,
+            metrics: metrics.clone(),
+            ..profile
+        }));
+        let workers = Workers::start(NonZeroUsize::MIN, |_| Greets).expect("threads");
+        let drain = Drain::new(Readiness::new());
+        let acceptor = Acceptor {
+            settings: bound.settings.clone(),
+            workers: &workers,
+            drain: &drain,
+            count: Arc::default(),
+        };
+        let from = |last: u8| {
+            let (socket, _) = UnixStream::pair().expect("a pair");
+            let peer = PeerAddr::new(([192, 0, 2, last], 1).into());
+            acceptor.admit(Socket::Unix(socket), peer)
+        };
+        let first = from(7);
+        assert!(first.is_some());
+        assert!(from(7).is_none(), "one is open");
+        assert!(from(8).is_some(), "another client");
+        assert_eq!(metrics.refused.count(ConnectionRefusal::AddressLimit), 1);
+        drop(first);
+        assert!(from(7).is_some(), "room again");
+    }
+
+    #[tokio::test]
+    async fn a_data_thread_that_stands_still_does_not_keep_the_listener_open() {
+        let (bound, _, address) = bound(10_000);
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let held = std::sync::Mutex::new(held);
+        let workers = Workers::start(NonZeroUsize::MIN, move |_| {
+            let _ = held.lock().expect("one thread").recv();
+            Greets
+        });
+        let workers = workers.expect("threads");
+        let drain = Drain::new(Readiness::new());
+        let mut clients = Vec::new();
+        // More than wait for one thread: the acceptor waits as well.
+        for _ in 0..150 {
+            clients.push(TcpStream::connect(address).await.expect("queued"));
+        }
+        let possessions = Possessions::own();
+        let closing = async {
+            while drain.connections() < 129 {
+                tokio::task::yield_now().await;
+            }
+            drain.advance(Stage::Closing);
+        };
+        let both = async { tokio::join!(accept(bound, &workers, &drain, &possessions, None), closing) };
+        let ended = tokio::time::timeout(Duration::from_secs(20), both).await;
+        ended.expect("it does not wait for the thread").0.expect("ended");
+        drop(release);
+    }
 }

@@ -70,10 +70,7 @@ impl<D: Decide> Entrance<D> {
     async fn serve_introduced(self: Rc<Self>, mut stream: Stream, proxy: PeerAddr, profile: Arc<Profile>) {
         let trusted = &profile.proxy.trusted_proxies;
         let introduced = match trusted.contains(proxy.ip()) {
-            true => tokio::time::timeout(HEADER_TIMEOUT, introduce(&mut stream))
-                .await
-                .ok()
-                .flatten(),
+            true => introduce(&mut stream, HEADER_TIMEOUT).await,
             false => None,
         };
         let Some((said, read)) = introduced else {
@@ -170,8 +167,12 @@ impl<D: Decide> Serve for Entrance<D> {
     }
 }
 
-/// Reads a header, and gives what was read beyond it. `None`: there is none.
-async fn introduce(stream: &mut (impl AsyncRead + Unpin)) -> Option<(Said, Vec<u8>)> {
+/// Reads a header, and gives what was read beyond it. `None`: there is none, or it was not whole in time.
+async fn introduce(stream: &mut (impl AsyncRead + Unpin), within: Duration) -> Option<(Said, Vec<u8>)> {
+    tokio::time::timeout(within, read_header(stream)).await.ok()?
+}
+
+async fn read_header(stream: &mut (impl AsyncRead + Unpin)) -> Option<(Said, Vec<u8>)> {
     let mut bytes = Vec::new();
     loop {
         let mut piece = [0; HEADER_READ];
@@ -186,5 +187,38 @@ async fn introduce(stream: &mut (impl AsyncRead + Unpin)) -> Option<(Said, Vec<u
             }
             Read::Broken => return None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+
+    const SOON: Duration = Duration::from_millis(20);
+    const NEVER: Duration = Duration::from_secs(20);
+
+    #[tokio::test]
+    async fn a_header_that_does_not_come_whole_is_not_waited_for() {
+        for sent in ["", "PROXY ", "PROXY TCP4 192.0.2.7", "\r\n\r\n\0\r\nQUIT\n\x21"] {
+            let (mut ours, mut theirs) = tokio::io::duplex(64);
+            theirs.write_all(sent.as_bytes()).await.expect("written");
+            let waited = tokio::time::timeout(NEVER, introduce(&mut ours, SOON)).await;
+            assert_eq!(waited, Ok(None), "{sent:?}, and then silence");
+            let (mut ours, mut theirs) = tokio::io::duplex(64);
+            theirs.write_all(sent.as_bytes()).await.expect("written");
+            drop(theirs);
+            let ended = tokio::time::timeout(NEVER, introduce(&mut ours, NEVER * 2)).await;
+            assert_eq!(ended, Ok(None), "{sent:?}, and then the end");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_comes_behind_a_header_is_kept_for_who_reads_on() {
+        let (mut ours, mut theirs) = tokio::io::duplex(64);
+        theirs.write_all(b"PROXY UNKNOWN\r\nGET").await.expect("written");
+        let introduced = introduce(&mut ours, NEVER).await;
+        assert_eq!(introduced, Some((Said::Nothing, b"GET".to_vec())));
     }
 }

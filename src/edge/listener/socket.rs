@@ -279,7 +279,10 @@ mod tests {
             let socket = socket.try_clone().expect("a copy").into();
             Bound::bind(settings(address.clone()), &of_the_second, Some(socket)).expect("taken over")
         };
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).expect("widened");
         drop(follow());
+        let mode = fs::metadata(&path).expect("there").permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "as it is configured now");
         UnixStream::connect(&path).expect("a successor that gave up took nothing away");
         let second = follow();
         of_the_first.given_away();
@@ -288,5 +291,38 @@ mod tests {
         UnixStream::connect(&path).expect("the successor listens there");
         drop(second);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn nothing_but_a_dead_listener_gives_way_to_a_unix_socket() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |path: &Path| {
+            let address = ListenAddress::Unix {
+                path: path.to_owned(),
+                mode: 0o600,
+            };
+            bind(settings(address))
+        };
+        let (stale, link) = (folder.path().join("stale"), folder.path().join("link"));
+        drop(UnixListener::bind(&stale).expect("bound"));
+        std::os::unix::fs::symlink(&stale, &link).expect("a link");
+        let error = at(&link).expect_err("a link is not followed").to_string();
+        assert!(error.contains("is no socket"), "{error}");
+        assert!(
+            fs::symlink_metadata(&link).is_ok() && stale.exists(),
+            "both are still there"
+        );
+        // One that lives, but takes no streams.
+        let other = folder.path().join("datagrams");
+        let _lives = std::os::unix::net::UnixDatagram::bind(&other).expect("bound");
+        at(&other).expect_err("somebody is there");
+        assert!(other.exists());
+        // What a process of the same number left, as in a container each is.
+        let path = folder.path().join("s");
+        let mut beside = path.clone().into_os_string();
+        beside.push(format!(".{}", std::process::id()));
+        drop(UnixListener::bind(&beside).expect("bound"));
+        let _first = at(&path).expect("its traces are no hindrance");
+        assert!(!Path::new(&beside).exists(), "and nothing is left beside it");
     }
 }

@@ -111,6 +111,14 @@ fn what_breaks_the_rules_of_version_2_is_no_header() {
     let mut other = v2(0x21, 0x11, &V4);
     other[11] = b'\r';
     assert_eq!(read(&other), Read::Broken, "another signature");
+    for command in [0x11, 0x22, 0x31, b'G'] {
+        let begun = [&V2_SIGNATURE[..], &[command]].concat();
+        assert_eq!(
+            read(&begun),
+            Read::Broken,
+            "{command:#x}: told before the rest is awaited"
+        );
+    }
 }
 
 #[test]

@@ -53,6 +53,15 @@ fn a_certificate_and_a_key_that_cannot_be_shown_are_refused() {
     let encrypted = good.key.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY");
     let spoilt = good.key.replacen("MIG", "MIH", 1);
     let both = format!("{}{}", good.key, good.cert);
+    let many: Vec<String> = (0..1001).map(|n| format!("{n}.example")).collect();
+    let many = make(&many.iter().map(String::as_str).collect::<Vec<_>>());
+    let der = CertificateDer::from_pem_slice(good.cert.as_bytes()).expect("PEM");
+    let pem = |der: &[u8]| {
+        let text = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, der);
+        format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
+    };
+    let more = pem(&[der.as_ref(), &[0]].concat());
+    let damaged_second = format!("{}{}", good.cert, pem(&[0x30, 0x03, 0x02, 0x01, 0x01]));
     #[rustfmt::skip]
     let rows = [
         ("", &good.key[..], Some(Bad::NoCertificate), "an empty file"),
@@ -60,6 +69,9 @@ fn a_certificate_and_a_key_that_cannot_be_shown_are_refused() {
         (&cut, &good.key, Some(Bad::UnreadableCertificate), "a damaged certificate"),
         (&no_end, &good.key, Some(Bad::UnreadableCertificate), "a file that was cut off"),
         (&long, &good.key, Some(Bad::ChainTooLong), "seventeen certificates"),
+        (&many.cert, &many.key, Some(Bad::TooManyNames), "a thousand names and one"),
+        (&more, &good.key, Some(Bad::UnreadableCertificate), "a byte behind the certificate"),
+        (&damaged_second, &good.key, Some(Bad::UnreadableCertificate), "a damaged certificate in the chain"),
         (&good.cert, "", Some(Bad::NoKey), "an empty key file"),
         (&good.cert, &good.cert, Some(Bad::NoKey), "a certificate in place of the key"),
         (&good.cert, &encrypted, Some(Bad::NoKey), "a key that wants a password"),
@@ -77,7 +89,7 @@ fn a_certificate_and_a_key_that_cannot_be_shown_are_refused() {
 #[test]
 fn a_connection_is_not_used_for_a_host_that_has_another_certificate() {
     let first = make(&["a.example", "b.example"]);
-    let wild = make(&["*.wild.example", "b.example"]);
+    let wild = make(&["*.Wild.example", "b.example"]);
     let store = Arc::new(CertificateStore::new(set(&[&first, &wild])));
     #[rustfmt::skip]
     let rows = [
@@ -86,6 +98,9 @@ fn a_connection_is_not_used_for_a_host_that_has_another_certificate() {
         (Some("a.example"), "a.example.", true, "with the root's dot"),
         (Some("a.example"), "b.example", true, "another name of the same certificate"),
         (Some("a.example"), "x.wild.example", false, "a name of the other certificate"),
+        (Some("a.example"), "x.wild.example:8443", false, "the same with a port"),
+        (Some("a.example"), "X.WILD.Example", false, "the same in capitals"),
+        (Some("a.example"), "x.wild.example.", false, "the same with the root's dot"),
         (Some("x.wild.example"), "y.wild.example", true, "both below the same wildcard"),
         (Some("x.wild.example"), "a.example", false, "back to the first"),
         (Some("x.wild.example"), "b.example", true, "a name that both have"),
@@ -264,4 +279,56 @@ async fn a_handshake_that_is_none_or_does_not_go_on_ends() {
         theirs.write_all(sent).await.expect("written");
         assert!(tls.accept(ours).await.is_none(), "{sent:?}");
     }
+}
+
+#[tokio::test]
+async fn nothing_is_kept_for_a_client_and_nothing_is_taken_before_the_handshake_is_done() {
+    use rustls::client::{Resumption, Tls12Resumption};
+    let made = make(&["a.example"]);
+    let tls = tls(&[&made]);
+    // One that knows sessions by their number alone, which the server would have to remember.
+    let mut by_number = (*client(&[&made], &[])).clone();
+    by_number.resumption = Resumption::in_memory_sessions(8).tls12_resumption(Tls12Resumption::SessionIdOnly);
+    let mut old = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_protocol_versions(&[&version::TLS12])
+        .expect("a version")
+        .with_root_certificates({
+            let mut roots = RootCertStore::empty();
+            let der = CertificateDer::from_pem_slice(made.cert.as_bytes()).expect("PEM");
+            roots.add(der).expect("a root");
+            roots
+        })
+        .with_no_client_auth();
+    old.resumption = by_number.resumption.clone();
+    // And one that would send a request with its first bytes.
+    let mut early = (*client(&[&made], &[])).clone();
+    early.enable_early_data = true;
+    for (config, last) in [(old, HandshakeKind::Full), (early, HandshakeKind::Resumed)] {
+        let config = Arc::new(config);
+        let mut kinds = Vec::new();
+        for _ in 0..2 {
+            let (met, accepted) = meet(&tls, &config, "a.example").await;
+            let (mut met, mut accepted) = (met.expect("met"), accepted.expect("accepted"));
+            accepted.stream.write_all(b"x").await.expect("written");
+            accepted.stream.flush().await.expect("flushed");
+            met.read_u8().await.expect("read");
+            let connection = met.get_ref().1;
+            assert!(!connection.is_early_data_accepted());
+            kinds.push(connection.handshake_kind());
+        }
+        assert_eq!(kinds, [Some(HandshakeKind::Full), Some(last)]);
+    }
+}
+
+#[tokio::test]
+async fn what_a_client_does_not_read_is_held_up_to_a_bound() {
+    let made = make(&["a.example"]);
+    let (_met, accepted) = meet(&tls(&[&made]), &client(&[&made], &[]), "a.example").await;
+    let mut accepted = accepted.expect("accepted");
+    let written = accepted
+        .stream
+        .write(&vec![0; 4 << 20])
+        .await
+        .expect("some of it");
+    assert!(written <= 4 * MAX_BUFFER, "{written} bytes at once");
 }

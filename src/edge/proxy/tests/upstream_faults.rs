@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use super::support::{BEYOND_HASTY, HASTY, World, field, on_a_data_thread};
+use super::support::{BEYOND_HASTY, HASTY, World, field, on_a_data_thread, patient};
 use crate::edge::proxy::ConnectionSettings;
-use crate::edge::proxy::upstream::UpstreamSettings;
+use crate::edge::proxy::upstream::tls::{Roots, TlsSettings};
+use crate::edge::proxy::upstream::{Place, Security, UpstreamAddress, UpstreamSettings};
 use crate::telemetry::labels::UpstreamFailure;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -348,5 +349,87 @@ fn no_more_idle_connections_are_kept_than_the_bound() {
         first.head().await;
         first.send(OK).await;
         assert_eq!(client.answer().await.1, "ok", "and the other one used again");
+    });
+}
+
+#[test]
+fn a_connection_whose_request_is_not_out_yet_is_not_used_for_another() {
+    on_a_data_thread(async {
+        let world = World::new().await;
+        let mut slow = world.client();
+        slow.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf")
+            .await;
+        let mut first = world.accept().await;
+        first.until("half").await;
+        first.send(OK).await;
+        assert_eq!(slow.answer().await.1, "ok", "an early answer");
+        let mut client = world.client();
+        client.send(GET).await;
+        let mut second = world.accept().await;
+        assert!(
+            second.head().await.starts_with("GET / "),
+            "on a connection of its own"
+        );
+        second.send(OK).await;
+        assert_eq!(client.answer().await.1, "ok");
+    });
+}
+
+#[test]
+fn a_connection_that_was_closed_does_not_take_anothers_place() {
+    on_a_data_thread(async {
+        let adapt = |settings: &mut UpstreamSettings| settings.max_idle_per_thread = 1;
+        let world = World::with(ConnectionSettings::default(), adapt).await;
+        let open = &world.metrics.for_upstream("api").connections;
+        let mut client = world.client();
+        client.send(GET).await;
+        let mut first = world.accept().await;
+        first.head().await;
+        first.send(OK).await;
+        client.answer().await;
+        drop(first);
+        patient(async {
+            while open.get() > 0 {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        client.send(GET).await;
+        let mut second = world.accept().await;
+        for _ in 0..3 {
+            second.head().await;
+            second.send(OK).await;
+            assert_eq!(client.answer().await.1, "ok");
+            client.send(GET).await;
+        }
+    });
+}
+
+#[test]
+fn an_upstream_that_never_greets_is_given_up_when_the_time_to_connect_is_over() {
+    on_a_data_thread(async {
+        let world = World::with(ConnectionSettings::default(), |settings| {
+            let Place::Ip(address) = *settings.targets[0].address.place() else {
+                panic!("an address")
+            };
+            let over_tls = UpstreamAddress::new(Security::Tls, "127.0.0.1", address.port());
+            settings.targets[0].address = over_tls.expect("an address");
+            settings.connect_timeout = Duration::from_millis(20);
+            let made = rcgen::generate_simple_self_signed(["a".to_owned()]).expect("a certificate");
+            settings.tls = std::sync::Arc::new(TlsSettings {
+                roots: Roots::Given(vec![made.cert.der().clone()]),
+                ..TlsSettings::default()
+            });
+        })
+        .await;
+        let failures = world.metrics.for_upstream("api").failures;
+        let mut client = world.client();
+        client.send(GET).await;
+        let (head, body) = client.answer().await;
+        assert!(
+            head.starts_with("HTTP/1.1 504") && body.contains("upstream_timeout"),
+            "{head}{body}"
+        );
+        assert_eq!(failures.count(UpstreamFailure::ConnectTimeout), 1);
     });
 }

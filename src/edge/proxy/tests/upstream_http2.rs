@@ -1,6 +1,7 @@
 //! Upstreams that speak HTTP/2: hyper's server, in the hand of the test.
 
 use std::convert::Infallible;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt;
@@ -214,6 +215,71 @@ fn a_connection_on_which_no_answer_came_gets_no_more_requests() {
         assert_ne!(arrived.connection, silent.connection);
         arrived.ok();
         assert_eq!(client.answer().await.1, "ok");
+    });
+}
+
+#[test]
+fn a_shared_connection_ends_when_it_was_unused_for_too_long_and_not_before() {
+    on_a_data_thread(async {
+        let mut world = world(|_| {}).await;
+        let mut arrivals = serve(&mut world);
+        let view = world.engine.view();
+        let pool = view.upstream(&"api".into()).expect("it");
+        let bound = pool.settings().idle_timeout;
+        let mut client = world.client();
+        let mut ask = async |world: &World| {
+            client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+            let arrived = next(&mut arrivals).await;
+            let connection = arrived.connection;
+            world.clock.advance(bound * 2);
+            pool.prune();
+            arrived.ok();
+            assert_eq!(client.answer().await.1, "ok");
+            connection
+        };
+        assert_eq!(ask(&world).await, 0);
+        assert_eq!(ask(&world).await, 0, "in use, however long, is not unused");
+        world.clock.advance(bound - Duration::from_millis(1));
+        pool.prune();
+        assert_eq!(ask(&world).await, 0, "nor is what was used a moment ago");
+        world.clock.advance(bound);
+        pool.prune();
+        assert_eq!(pool.idle(), 0);
+        assert_eq!(ask(&world).await, 1);
+    });
+}
+
+#[test]
+fn an_answer_with_two_readings_or_an_endless_head_is_none_over_http2_either() {
+    on_a_data_thread(async {
+        let mut world = world(|_| {}).await;
+        let mut arrivals = serve(&mut world);
+        let long = "x".repeat(30_000);
+        for (fields, why) in [
+            (
+                vec![("content-length", "2"), ("content-length", "2")],
+                "two lengths",
+            ),
+            (
+                vec![("a", &*long), ("b", &*long), ("c", &*long)],
+                "a head beyond the bound",
+            ),
+        ] {
+            let mut client = world.client();
+            client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+            let arrived = next(&mut arrivals).await;
+            let mut answer = Response::builder();
+            for (name, value) in fields {
+                answer = answer.header(name, value);
+            }
+            let answer = answer.body(Full::new(Bytes::from_static(b"ok")).boxed_unsync());
+            let _ = arrived.answer.send(answer.expect("an answer"));
+            let (head, body) = client.answer().await;
+            assert!(
+                head.starts_with("HTTP/1.1 502") && body.contains("upstream_invalid_answer"),
+                "{why}: {head}{body}"
+            );
+        }
     });
 }
 

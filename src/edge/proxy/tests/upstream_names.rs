@@ -189,3 +189,113 @@ fn a_name_that_is_lost_keeps_its_addresses_and_one_that_never_was_gives_502() {
         assert_eq!(client.answer().await.1, "ok", "it keeps what it had");
     });
 }
+
+/// Never knows.
+#[derive(Clone)]
+struct Silent;
+
+impl Resolve for Silent {
+    async fn resolve(&self, _: &str, _: u16) -> io::Result<Vec<SocketAddr>> {
+        std::future::pending().await
+    }
+}
+
+#[test]
+fn a_look_up_that_does_not_end_is_waited_for_no_longer_than_a_connection() {
+    on_a_data_thread(async {
+        let world = World::with(ConnectionSettings::default(), |settings| {
+            settings.connect_timeout = Duration::from_millis(20);
+            settings.targets[0].address =
+                UpstreamAddress::new(Security::Plain, "app.test", 80).expect("a name");
+        })
+        .await;
+        keep_resolved(&world.directory, &Silent, &Tasks::on(Handle::current()));
+        let mut client = world.client();
+        client.send(GET).await;
+        let (head, _) = client.answer().await;
+        assert!(head.starts_with("HTTP/1.1 502"), "{head}");
+    });
+}
+
+/// One address, and from then on none: an answer, but an empty one.
+#[derive(Clone)]
+struct Once(Arc<Mutex<Vec<SocketAddr>>>);
+
+impl Resolve for Once {
+    async fn resolve(&self, _: &str, _: u16) -> io::Result<Vec<SocketAddr>> {
+        Ok(std::mem::take(&mut *self.0.lock().expect("not poisoned")))
+    }
+}
+
+#[test]
+fn a_name_that_stands_for_nothing_keeps_what_it_had_until_its_upstream_is_retired() {
+    on_a_data_thread(async {
+        let world = named().await;
+        let (only, address) = listener().await;
+        let once = Once(Arc::new(Mutex::new(vec![address])));
+        keep_resolved(&world.directory, &once, &Tasks::on(Handle::current()));
+        let resolutions = world.metrics.for_upstream("api").resolutions;
+        let failed = || resolutions.count(crate::telemetry::labels::ResolveOutcome::Failed);
+        patient(async {
+            while failed() < 2 {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        let mut client = world.client();
+        client.send(GET).await;
+        let mut upstream = accept(&only).await;
+        upstream.head().await;
+        upstream.send(OK).await;
+        assert_eq!(client.answer().await.1, "ok");
+        assert_eq!(
+            Arc::weak_count(&world.directory),
+            1,
+            "somebody asks again and again"
+        );
+        world.directory.retire();
+        patient(async {
+            while Arc::weak_count(&world.directory) > 0 {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    });
+}
+
+#[test]
+fn connections_to_a_vanished_address_end_as_soon_as_nothing_runs_on_them() {
+    on_a_data_thread(async {
+        let world = named().await;
+        let (table, tasks) = (Table::default(), Tasks::on(Handle::current()));
+        let (first, first_address) = listener().await;
+        let (_second, second_address) = listener().await;
+        table.set(&[first_address]);
+        keep_resolved(&world.directory, &table, &tasks);
+        let mut all = Vec::new();
+        for _ in 0..3 {
+            let mut client = world.client();
+            client.send(GET).await;
+            let mut old = accept(&first).await;
+            old.head().await;
+            all.push((client, old));
+        }
+        let (mut client, mut idle) = all.pop().expect("three");
+        idle.send(OK).await;
+        assert_eq!(client.answer().await.1, "ok");
+        let mut news = world.directory.watch();
+        news.mark_unchanged();
+        table.set(&[second_address]);
+        patient(news.changed()).await.expect("renewed");
+        let view = world.engine.view();
+        view.upstream(&"api".into()).expect("there").prune();
+        assert_eq!(idle.rest().await, "", "at once, though others run on");
+        let (mut client, mut ending) = all.pop().expect("two");
+        ending.send(OK).await;
+        assert_eq!(client.answer().await.1, "ok");
+        assert_eq!(ending.rest().await, "", "with its answer, though another runs on");
+        let (mut client, mut last) = all.pop().expect("one");
+        last.send(OK).await;
+        assert_eq!(client.answer().await.1, "ok");
+    });
+}

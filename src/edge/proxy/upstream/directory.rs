@@ -251,3 +251,80 @@ fn renewed(
 fn same(a: &[Arc<Endpoint>], b: &[Arc<Endpoint>]) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(|(a, b)| Arc::ptr_eq(a, b))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{HealthSettings, UpstreamAddress};
+    use super::*;
+    use crate::telemetry::labels::CheckOutcome;
+    use std::time::Duration;
+
+    fn named() -> (Arc<Directory>, Metrics) {
+        let address = UpstreamAddress::new(Security::Plain, "app.test", 80).expect("a name");
+        let metrics = Metrics::new().expect("metrics");
+        let directory = Directory::new(UpstreamSettings::new("api", address), &metrics);
+        (directory.expect("an upstream"), metrics)
+    }
+
+    fn addresses(lasts: impl IntoIterator<Item = u8>) -> Vec<SocketAddr> {
+        lasts
+            .into_iter()
+            .map(|last| ([10, 0, 0, last], 80).into())
+            .collect()
+    }
+
+    #[test]
+    fn a_name_has_so_many_addresses_each_once_and_their_order_is_no_news() {
+        let (directory, _) = named();
+        let mut news = directory.watch();
+        directory.renew(0, Some(&addresses([3, 1, 2, 1])));
+        let first: Endpoints = news.borrow_and_update().clone();
+        assert_eq!(first.len(), 3, "each once");
+        directory.renew(0, Some(&addresses([2, 3, 1])));
+        assert!(!news.has_changed().expect("open"), "another order");
+        directory.renew(0, Some(&addresses([2, 3, 1, 4])));
+        let second: Endpoints = news.borrow_and_update().clone();
+        let stayed = first.iter().filter(|e| second.iter().any(|s| Arc::ptr_eq(e, s)));
+        assert_eq!(stayed.count(), 3, "who stays keeps what is known of it");
+        directory.renew(0, Some(&addresses(0..200)));
+        assert_eq!(
+            news.borrow_and_update().len(),
+            MAX_ADDRESSES,
+            "no more than the bound"
+        );
+    }
+
+    #[test]
+    fn who_waits_for_the_first_look_up_learns_that_it_failed() {
+        let (directory, _) = named();
+        let news = directory.watch();
+        assert!(!directory.is_looked_up());
+        directory.renew(0, None);
+        assert!(directory.is_looked_up() && news.has_changed().expect("open"));
+    }
+
+    #[test]
+    fn a_verdict_outlives_a_change_of_settings_only_while_somebody_can_revoke_it() {
+        let health = HealthSettings {
+            path: http::uri::PathAndQuery::from_static("/"),
+            interval: Duration::from_secs(1),
+            timeout: Duration::from_secs(1),
+            healthy_after: 1,
+            unhealthy_after: 1,
+            expect_status: Vec::new(),
+        };
+        for (after, healthy, why) in [
+            (Some(health.clone()), false, "it is asked again"),
+            (None, true, "nobody asks any more"),
+        ] {
+            let (before, metrics) = named();
+            before.renew(0, Some(&addresses([1])));
+            before.watch().borrow()[0].checked(CheckOutcome::Failed, &health);
+            let mut settings = before.settings().clone();
+            settings.health = after;
+            let next = Directory::succeeding(Some(&before), settings, &metrics).expect("an upstream");
+            assert!(next.is_looked_up(), "its address is known already");
+            assert_eq!(next.watch().borrow()[0].is_healthy(), healthy, "{why}");
+        }
+    }
+}

@@ -26,8 +26,12 @@ struct Leaf {
 }
 
 fn leaf(issuer: &Issuer<'_, KeyPair>, name: &str, year_of_end: i32) -> Leaf {
+    leaf_between(issuer, name, 2000, year_of_end)
+}
+
+fn leaf_between(issuer: &Issuer<'_, KeyPair>, name: &str, first_year: i32, year_of_end: i32) -> Leaf {
     let mut params = CertificateParams::new(vec![name.to_owned()]).expect("parameters");
-    params.not_before = rcgen::date_time_ymd(2000, 1, 1);
+    params.not_before = rcgen::date_time_ymd(first_year, 1, 1);
     params.not_after = rcgen::date_time_ymd(year_of_end, 1, 1);
     let key = KeyPair::generate().expect("a key");
     let certificate = params.signed_by(&key, issuer).expect("a certificate");
@@ -103,6 +107,7 @@ fn the_certificate_is_verified_and_always_for_a_name() {
     let good = leaf(&ours, "app.internal", 2100);
     let by_address = leaf(&ours, "10.0.0.1", 2100);
     let expired = leaf(&ours, "app.internal", 2001);
+    let early = leaf_between(&ours, "app.internal", 2090, 2100);
     let foreign = leaf(&theirs, "app.internal", 2100);
     let named = |name: &str| TlsSettings {
         server_name: Some(ServerName::try_from(name.to_owned()).expect("a name")),
@@ -151,6 +156,7 @@ fn the_certificate_is_verified_and_always_for_a_name() {
             "the name that was set rules",
         ),
         (given(&ours), "app.internal", &expired, false, "expired"),
+        (given(&ours), "app.internal", &early, false, "not valid yet"),
         (
             given(&ours),
             "app.internal",
@@ -241,4 +247,49 @@ fn sessions_are_resumed_until_the_setting_is_exchanged() {
     let client = ClientTls::new(&given(&ours), &[]).expect("set up again");
     let anew = shake(&client, "app.internal", &server).expect("shaken");
     assert_ne!(anew, HandshakeKind::Resumed);
+}
+
+/// Shows one certificate and signs with the key of another.
+#[derive(Debug)]
+struct Impostor(Arc<rustls::sign::CertifiedKey>);
+
+impl rustls::server::ResolvesServerCert for Impostor {
+    fn resolve(&self, _: rustls::server::ClientHello<'_>) -> Option<Arc<rustls::sign::CertifiedKey>> {
+        Some(self.0.clone())
+    }
+}
+
+#[test]
+fn who_shows_a_good_certificate_without_having_its_key_is_refused() {
+    let ours = authority();
+    let (app, other) = (leaf(&ours, "app.internal", 2100), leaf(&ours, "other", 2100));
+    let client = ClientTls::new(&given(&ours), &[]).expect("set up");
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        for (signer, good) in [(&app, true), (&other, false)] {
+            let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+            let key = provider.key_provider.load_private_key(signer.key.clone_key());
+            let shown = rustls::sign::CertifiedKey::new(vec![app.certificate.clone()], key.expect("a key"));
+            let server = ServerConfig::builder_with_provider(provider)
+                .with_protocol_versions(&[version])
+                .expect("a version")
+                .with_no_client_auth()
+                .with_cert_resolver(Arc::new(Impostor(shown.into())));
+            let shaken = shake(&client, "app.internal", &Arc::new(server));
+            assert_eq!(shaken.is_ok(), good, "{version:?}: {shaken:?}");
+        }
+    }
+}
+
+#[test]
+fn a_ca_that_cannot_be_one_and_none_at_all_are_told_before_anybody_connects() {
+    let with = |roots| TlsSettings {
+        roots: Roots::Given(roots),
+        ..TlsSettings::default()
+    };
+    let garbage = CertificateDer::from(vec![0x30, 0x03, 0x02, 0x01, 0x01]);
+    let both = vec![authority().der().clone(), garbage];
+    let error = ClientTls::new(&with(both), &[]).expect_err("one is none");
+    assert!(matches!(error, TlsSetupError::BadRoot(_)), "{error}");
+    let error = ClientTls::new(&with(Vec::new()), &[]).expect_err("nobody could be believed");
+    assert!(matches!(error, TlsSetupError::NoSystemRoots), "{error}");
 }
