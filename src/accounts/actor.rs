@@ -3,6 +3,7 @@
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::PrincipalId;
 use crate::domain::net::ClientIp;
+use crate::domain::scope::{Scope, ScopeSet};
 use crate::store::AuditDraft;
 
 /// Who acts, and from where.
@@ -10,6 +11,7 @@ use crate::store::AuditDraft;
 pub struct Actor {
     name: String,
     from: Option<String>,
+    scopes: ScopeSet,
 }
 
 impl Actor {
@@ -18,6 +20,7 @@ impl Actor {
         Self {
             name: "system".to_owned(),
             from: None,
+            scopes: ScopeSet::default(),
         }
     }
 
@@ -26,15 +29,24 @@ impl Actor {
         Self {
             name: format!("local:{uid}"),
             from: None,
+            scopes: ScopeSet::default(),
         }
     }
 
-    /// An administrator with a credential.
-    pub fn principal(id: &PrincipalId, from: ClientIp) -> Self {
+    /// An administrator with a credential of these scopes.
+    pub fn principal(id: &PrincipalId, from: ClientIp, scopes: ScopeSet) -> Self {
         Self {
             name: id.as_str().to_owned(),
             from: Some(from.to_string()),
+            scopes,
         }
+    }
+
+    /// Whether its credential is good for what needs this scope. Without scopes, or with `admin`, it is good for
+    /// everything that its principal may do.
+    pub fn may(&self, wanted: &Scope) -> bool {
+        let all = || Scope::parse("admin").is_ok_and(|admin| self.scopes.grants(&admin));
+        self.scopes.grants(wanted) || all()
     }
 
     /// The name as it stands in the trail.

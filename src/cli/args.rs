@@ -63,8 +63,26 @@ pub enum Command {
     Audit(Audit),
     /// Ask the running server how it is, as a probe does: exit code 0 when it is well, else 1.
     Health(Health),
+    /// Print the management API's OpenAPI document.
+    Openapi,
+    /// Print a script that completes commands in a shell.
+    Completion {
+        /// Which shell.
+        shell: Shell,
+    },
     /// Print the version.
     Version,
+}
+
+/// Shells that commands are completed in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Shell {
+    /// `source <(doorward completion bash)`
+    Bash,
+    /// `source <(doorward completion zsh)`
+    Zsh,
+    /// `doorward completion fish | source`
+    Fish,
 }
 
 /// A start without a file.

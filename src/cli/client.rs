@@ -108,7 +108,7 @@ impl Client {
                 .map_err(|e| Failure::Failed(format!("the answer cannot be understood: {e}")));
         }
         let message = match serde_json::from_slice::<ProblemBody>(&answer) {
-            Ok(problem) => problem.message,
+            Ok(problem) => told(problem),
             Err(_) => format!("the server answered {status}"),
         };
         Err(match status {
@@ -123,6 +123,23 @@ impl Client {
             tool.close().await;
         }
     }
+}
+
+/// A problem as lines: what is wrong, one part below the other.
+fn told(problem: ProblemBody) -> String {
+    if problem.errors.len() < 2 {
+        return problem.message;
+    }
+    let mut text = format!("{} parts of the request are wrong:", problem.errors.len());
+    for error in problem.errors {
+        let place = error.pointer.or(error.parameter).unwrap_or_default();
+        let place = match place.trim_start_matches('/') {
+            "" => "body",
+            place => place,
+        };
+        text.push_str(&format!("\n  {place}: {}", error.message));
+    }
+    text
 }
 
 async fn over(stream: UnixStream) -> Result<Client, Failure> {
@@ -174,6 +191,22 @@ pub fn encoded(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn several_faults_stand_below_one_another() {
+        let problem = serde_json::json!({"type": "about:blank", "title": "Bad Request", "status": 400,
+        "message": "all in one line", "errors": [
+            {"pointer": "/networks/1", "message": "found a text that is no network"},
+            {"pointer": "", "message": "found unknown field `exires`"},
+            {"parameter": "limit", "message": "found another type"},
+        ]});
+        let told = told(serde_json::from_value(problem).expect("a problem"));
+        assert_eq!(
+            told,
+            "3 parts of the request are wrong:\n  networks/1: found a text that is no network\n  body: found unknown \
+             field `exires`\n  limit: found another type"
+        );
+    }
 
     #[test]
     fn what_would_change_the_meaning_of_a_path_is_encoded() {

@@ -143,7 +143,7 @@ pub async fn revoke(client: &mut Client, out: Output, wanted: Revoke) -> Done {
         (Some(id), _, _) => wire::Revoke::Principal(id),
         (_, Some(device), _) => wire::Revoke::Device(device),
         (_, _, Some(id)) => wire::Revoke::Tenant(id),
-        _ => wire::Revoke::All("everything".to_owned()),
+        _ => wire::Revoke::All(wire::Everything::Everything),
     };
     revoked(client, out, &what).await
 }

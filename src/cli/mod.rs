@@ -20,9 +20,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
-use self::args::{Cli, Command, Common, Config, Without};
+use self::args::{Cli, Command, Common, Config, Shell, Without};
 use self::client::Client;
 use self::output::{Form, Output};
 use crate::app::{self, Source};
@@ -147,6 +147,14 @@ fn dispatch(cli: Cli, arguments: &[OsString], out: Output) -> Result<ExitCode, F
             }
             Ok(ExitCode::SUCCESS)
         }
+        Command::Openapi => {
+            out.json(&crate::edge::management::document())?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Completion { shell } => {
+            out.text(&completion(shell))?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Token(_) | Command::Device(_) | Command::Key(_) | Command::Revoke(_) | Command::Audit(_) => {
             if let Command::Revoke(wanted) = &cli.command {
                 commands::confirm(wanted, out)?;
@@ -158,6 +166,19 @@ fn dispatch(cli: Cli, arguments: &[OsString], out: Output) -> Result<ExitCode, F
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+/// A script that completes our commands.
+fn completion(shell: Shell) -> String {
+    use clap_complete::aot;
+    let shell = match shell {
+        Shell::Bash => aot::Shell::Bash,
+        Shell::Zsh => aot::Shell::Zsh,
+        Shell::Fish => aot::Shell::Fish,
+    };
+    let (mut command, mut script) = (Cli::command(), Vec::new());
+    aot::generate(shell, &mut command, "doorward", &mut script);
+    String::from_utf8_lossy(&script).into_owned()
 }
 
 fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
@@ -179,6 +200,8 @@ async fn manage(command: Command, loaded: &Loaded, out: Output) -> Result<(), Fa
         | Command::Config(_)
         | Command::Health(_)
         | Command::Reload
+        | Command::Openapi
+        | Command::Completion { .. }
         | Command::Version => Ok(()),
     };
     client.close().await;

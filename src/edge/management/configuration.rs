@@ -6,15 +6,15 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::input::Json;
 use super::problem::Problem;
-use super::wire::{ConfigChanges, OfferedConfig};
+use super::wire::{ConfigChanges, OfferedConfig, ProblemBody};
 
 /// The configuration of a running process.
 #[async_trait]
@@ -54,19 +54,38 @@ impl From<Declined> for Problem {
     }
 }
 
-/// The routes, below `/api/v1/config`.
-pub(super) fn routes(configuration: Arc<dyn Configuration>) -> Router {
-    Router::new()
-        .route("/reload", post(reload))
-        .route("/diff", post(diff))
-        .with_state(configuration)
+/// The operations, below `/api/v1`.
+pub(super) fn operations() -> OpenApiRouter<Arc<dyn Configuration>> {
+    OpenApiRouter::default()
+        .routes(routes!(reload))
+        .routes(routes!(diff))
 }
 
+/// Let the server read its configuration again
+///
+/// Returns when it is in force. Over the admin socket only.
+#[utoipa::path(
+    post, path = "/config/reload", tag = "configuration",
+    responses(
+        (status = 200, description = "What changed", body = ConfigChanges),
+        (status = 422, description = "It has problems", body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
 async fn reload(State(configuration): State<Arc<dyn Configuration>>) -> Result<Response, Problem> {
     let changes = configuration.reload().await?;
     Ok(axum::Json(changes).into_response())
 }
 
+/// What another configuration would change
+///
+/// With `null`: what a reload would. Over the admin socket only.
+#[utoipa::path(
+    post, path = "/config/diff", tag = "configuration", request_body = Option<OfferedConfig>,
+    responses(
+        (status = 200, description = "What would change", body = ConfigChanges),
+        (status = 422, description = "It has problems", body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
 async fn diff(
     State(configuration): State<Arc<dyn Configuration>>,
     Json(offered): Json<Option<OfferedConfig>>,

@@ -1,18 +1,21 @@
 //! Who may use the door, before any route is looked at (SECURITY S15).
 //!
-//! Over TCP every request needs an administrator's token, and must not come from a web page: a `Host` that
-//! is a foreign name is a rebound DNS name, and only browsers send `Origin`. Over the Unix socket the
-//! kernel says who is asking. A refused request's body is not read.
+//! Over TCP every request needs an administrator's token, and must not come from a web page but the door's own
+//! viewer: a `Host` that is a foreign name is a rebound DNS name, and only browsers send `Origin`. Over the Unix
+//! socket the kernel says who is asking. A refused request's body is not read. What a token may do is compared with
+//! the table of operations.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::Extension;
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use super::operations::Operation;
 use super::problem::Problem;
 use crate::accounts::{Actor, Administrators};
 use crate::domain::net::ClientIp;
@@ -63,13 +66,7 @@ struct Claim {
 }
 
 fn screen(guard: &TcpGuard, request: &Request) -> Result<Claim, Problem> {
-    if request.headers().contains_key(header::ORIGIN) {
-        return Err(Problem::new(
-            StatusCode::FORBIDDEN,
-            "this door does not answer web pages: leave out the Origin header",
-        ));
-    }
-    check_host(request, guard.address.ip())?;
+    check_sender(request, guard.address.ip())?;
     let Some(From(from)) = request.extensions().get::<From>().copied() else {
         return Err(Reason::InternalError.into());
     };
@@ -78,6 +75,65 @@ fn screen(guard: &TcpGuard, request: &Request) -> Result<Claim, Problem> {
         from,
         method: MethodClass::of(request.method()),
     })
+}
+
+/// The request must be meant for this door, and come from no page but its own.
+fn check_sender(request: &Request, own: IpAddr) -> Result<(), Problem> {
+    check_origin(request.headers())?;
+    check_host(request, own)
+}
+
+/// Programs send no `Origin`. A page of this door sends the very authority that it also asks for; whether that is
+/// ours is seen from `Host`. A page of another port, scheme or name is somebody else's.
+fn check_origin(headers: &HeaderMap) -> Result<(), Problem> {
+    let mut origins = headers.get_all(header::ORIGIN).iter();
+    let own = match (origins.next(), origins.next()) {
+        (None, _) => true,
+        (Some(origin), None) => {
+            let authority = origin.as_bytes().strip_prefix(b"http://");
+            authority.is_some() && authority == headers.get(header::HOST).map(HeaderValue::as_bytes)
+        }
+        (Some(_), Some(_)) => false,
+    };
+    if own {
+        return Ok(());
+    }
+    Err(Problem::new(
+        StatusCode::FORBIDDEN,
+        "this door does not answer web pages but its own: leave out the Origin header",
+    ))
+}
+
+/// Lets through what is for everybody, but not to other people's pages.
+pub async fn over_tcp_for_anybody(
+    State(address): State<SocketAddr>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match check_sender(&request, address.ip()) {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    }
+}
+
+/// Lets an actor do what its scopes say. A route that the table of operations does not have is for nobody.
+pub async fn by_scope(
+    matched: MatchedPath,
+    Extension(actor): Extension<Actor>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let Some(operation) = Operation::of(request.method(), matched.as_str()) else {
+        return match Operation::allowed(matched.as_str()) {
+            Some(methods) => ([(header::ALLOW, methods)], super::no_such_method().await).into_response(),
+            None => Problem::from(Reason::RouteDenied).into_response(),
+        };
+    };
+    match operation.scope() {
+        Some(wanted) if actor.may(&wanted) => next.run(request).await,
+        Some(wanted) => Problem::scope(&wanted).into_response(),
+        None => Problem::from(Reason::InternalError).into_response(),
+    }
 }
 
 /// The request must name this machine: by a loopback address, `localhost`, or the address listened on.

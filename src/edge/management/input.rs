@@ -1,32 +1,31 @@
-//! Requests become values: bounded bodies, pages, ids, limits of credentials. Pure but for reading a body.
+//! Requests become values: bounded bodies, queries, ids, limits of credentials. Pure but for reading a body.
 
 use axum::body::{Body, to_bytes};
-use axum::extract::{FromRequest, Query, Request};
-use axum::http::{StatusCode, Uri, header};
-use serde::Deserialize;
+use axum::extract::{FromRequest, FromRequestParts, Path, Query as Pairs, Request};
+use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
 use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+use utoipa::{IntoParams, ToSchema};
 
-use super::problem::Problem;
+use super::described;
+use super::problem::{Fault, Faults, Place, Problem};
 use super::wire::CreateToken;
 use crate::accounts::{Cursor, DeviceTokenForm, NewCredential, Page, Transport, expiry};
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::InvalidId;
 use crate::domain::net::parse_network;
-use crate::domain::scope::{Permission, ScopeSet};
+use crate::domain::scope::{Permission, Role, ScopeSet};
 
 /// Longest body, in bytes.
 pub const MAX_BODY_BYTES: usize = 64 * 1024;
-/// Most rows in a page.
-const MAX_PAGE: u32 = 1000;
 /// Rows in a page when nothing is said.
 const DEFAULT_PAGE: u32 = 100;
-/// Most networks of one credential.
-const MAX_NETWORKS: usize = 64;
 
-/// A JSON body of at most [`MAX_BODY_BYTES`], sent as such.
+/// A JSON body of at most [`MAX_BODY_BYTES`], sent as such, that keeps to the description of its type.
 pub struct Json<T>(pub T);
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
+impl<T: DeserializeOwned + ToSchema, S: Send + Sync> FromRequest<S> for Json<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
@@ -44,19 +43,22 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
             ));
         }
         let body = read(request.into_body()).await?;
-        match serde_json::from_slice(&body) {
-            Ok(value) => Ok(Self(value)),
-            // Serde's text names fields and types; values it may quote are cut off with the rest.
-            Err(error) => Err(Problem::bad(
-                "body",
-                describe(&error),
-                "the documented JSON object",
-            )),
+        let wrong = |error: &serde_json::Error| {
+            let place = Place::Body(String::new());
+            Problem::from(Fault::new(place, describe(error), "the documented JSON"))
+        };
+        let value: Value = serde_json::from_slice(&body).map_err(|e| wrong(&e))?;
+        let faults = described::faults_of::<T>(&value);
+        if !faults.is_empty() {
+            return Err(faults.into());
         }
+        // Read again from the text: a field that stands there twice is not seen in a value.
+        serde_json::from_slice(&body).map(Self).map_err(|e| wrong(&e))
     }
 }
 
-async fn read(body: Body) -> Result<bytes::Bytes, Problem> {
+/// Reads a body within its bound.
+pub async fn read(body: Body) -> Result<bytes::Bytes, Problem> {
     to_bytes(body, MAX_BODY_BYTES).await.map_err(|_| {
         Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,
@@ -68,95 +70,127 @@ async fn read(body: Body) -> Result<bytes::Bytes, Problem> {
 /// What is wrong, without quoting values: one of them may be a password.
 fn describe(error: &serde_json::Error) -> String {
     let text = error.to_string();
-    let what = if text.starts_with("unknown field")
-        || text.starts_with("missing field")
-        || text.starts_with("duplicate field")
-        || text.starts_with("unknown variant")
-    {
-        text
-    } else {
-        match error.classify() {
-            serde_json::error::Category::Data => "a value of another type".to_owned(),
-            _ => "something that is not JSON".to_owned(),
-        }
+    let what = match error.classify() {
+        serde_json::error::Category::Data if text.starts_with("duplicate field") => text,
+        serde_json::error::Category::Data => "a value of another type".to_owned(),
+        _ => "something that is not JSON".to_owned(),
     };
     format!("{what} (line {}, column {})", error.line(), error.column())
 }
 
-/// Which page.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PageQuery {
-    after: Option<String>,
-    limit: Option<u32>,
-    kind: Option<String>,
-    principal: Option<String>,
-    external_id: Option<String>,
-}
+/// The parameters of a query that keep to the description of their type.
+pub struct Query<T>(pub T);
 
-/// A page and its filters.
-pub struct Wanted {
-    /// The page.
-    pub page: Page,
-    /// Only this kind.
-    pub kind: Option<String>,
-    /// Only this principal's.
-    pub principal: Option<String>,
-    /// Only what outside systems call so.
-    pub external_id: Option<String>,
-}
+impl<T: DeserializeOwned + IntoParams, S: Send + Sync> FromRequestParts<S> for Query<T> {
+    type Rejection = Problem;
 
-/// Reads a page's query; unknown parameters are refused.
-pub fn page(uri: &Uri) -> Result<Wanted, Problem> {
-    let Query(query) = Query::<PageQuery>::try_from_uri(uri).map_err(|_| {
-        Problem::bad(
-            "query",
-            "an unknown or malformed parameter",
-            "after, limit, kind, principal, external_id",
-        )
-    })?;
-    Ok(Wanted {
-        page: Page {
-            after: cursor(query.after.as_deref())?,
-            limit: limit(query.limit)?,
-        },
-        kind: query.kind,
-        principal: query.principal,
-        external_id: query.external_id,
-    })
-}
-
-fn cursor(text: Option<&str>) -> Result<Option<Cursor>, Problem> {
-    text.map(|text| {
-        Cursor::parse(text)
-            .ok_or_else(|| Problem::bad("after", "something else", "the `next` of the page before"))
-    })
-    .transpose()
-}
-
-/// Checks a page's size.
-pub fn limit(asked: Option<u32>) -> Result<u32, Problem> {
-    match asked.unwrap_or(DEFAULT_PAGE) {
-        n @ 1..=MAX_PAGE => Ok(n),
-        n => Err(Problem::bad("limit", n, format!("1 to {MAX_PAGE}"))),
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let broken = || Problem::parameter("query", "something that is no query", "name=value&…");
+        let Pairs(pairs) = Pairs::<Vec<(String, String)>>::try_from_uri(&parts.uri).map_err(|_| broken())?;
+        let known = described::parameters::<T>();
+        let (mut faults, mut found) = (Faults::default(), Map::new());
+        for (name, text) in pairs {
+            let place = || Place::Parameter(name.chars().take(64).collect());
+            match known.get(&name) {
+                None => {
+                    let names: Vec<&str> = known.keys().map(String::as_str).collect();
+                    let expected = format!("some of {}", names.join(", "));
+                    faults.add(Fault::new(place(), "an unknown parameter", expected));
+                }
+                Some(_) if found.contains_key(&name) => {
+                    faults.add(Fault::new(place(), "several values", "one"));
+                }
+                Some(schema) => {
+                    let value = described::parameter(&name, schema, &text).map_err(Problem::from);
+                    found.insert(name, faults.take(value).unwrap_or_default());
+                }
+            }
+        }
+        faults.none()?;
+        let query = serde_json::from_value(Value::Object(found)).map_err(|_| broken())?;
+        Ok(Self(query))
     }
 }
 
-/// Reads an id.
-pub fn id<T: std::str::FromStr<Err = InvalidId>>(field: &'static str, text: &str) -> Result<T, Problem> {
+/// The one variable segment of a path.
+pub struct Segment(pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Segment {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match Path::<String>::from_request_parts(parts, state).await {
+            Ok(Path(text)) => Ok(Self(text)),
+            Err(_) => Err(Problem::parameter("path", "a segment that is no text", "UTF-8")),
+        }
+    }
+}
+
+/// Which page.
+pub fn page(after: Option<&str>, limit: Option<u32>) -> Result<Page, Problem> {
+    let cursor = |text| {
+        Cursor::parse(text)
+            .ok_or_else(|| Problem::parameter("after", "something else", "the `next` of the page before"))
+    };
+    Ok(Page {
+        after: after.map(cursor).transpose()?,
+        limit: rows(limit),
+    })
+}
+
+/// The size of a page.
+pub fn rows(limit: Option<u32>) -> u32 {
+    limit.unwrap_or(DEFAULT_PAGE)
+}
+
+/// Reads an id in the body.
+pub fn id<T: std::str::FromStr<Err = InvalidId>>(field: &str, text: &str) -> Result<T, Problem> {
     text.parse()
         .map_err(|e| Problem::bad(field, "a text that is no id", e))
 }
 
+/// Reads an id in the path or query.
+pub fn named_id<T: std::str::FromStr<Err = InvalidId>>(parameter: &str, text: &str) -> Result<T, Problem> {
+    text.parse()
+        .map_err(|e| Problem::parameter(parameter, "a text that is no id", e))
+}
+
 /// Reads scopes.
 pub fn scopes(texts: &[String]) -> Result<ScopeSet, Problem> {
-    ScopeSet::parse(texts.iter().map(String::as_str)).map_err(|_| {
-        Problem::bad(
-            "scopes",
-            "a scope that cannot be one, or too many",
-            "at most 64 words such as `read` or `channel:12:write`, without spaces, quotes and backslashes",
-        )
-    })
+    const EXPECTED: &str =
+        "a word such as `read` or `channel:12:write`, without spaces, quotes and backslashes";
+    let mut faults = Faults::default();
+    for (index, text) in texts.iter().enumerate() {
+        if ScopeSet::parse([text.as_str()]).is_err() {
+            faults.add(Fault::new(
+                Place::item("scopes", index),
+                "a text that is no scope",
+                EXPECTED,
+            ));
+        }
+    }
+    faults.none()?;
+    ScopeSet::parse(texts.iter().map(String::as_str))
+        .map_err(|_| Problem::bad("scopes", "too many", "at most 64"))
+}
+
+/// Reads roles.
+pub fn roles(texts: &[String]) -> Result<Vec<Role>, Problem> {
+    const EXPECTED: &str = "a word such as TENANT_ADMIN, without spaces, quotes and backslashes";
+    let mut faults = Faults::default();
+    let mut roles = Vec::new();
+    for (index, text) in texts.iter().enumerate() {
+        match Role::parse(text) {
+            Ok(role) => roles.push(role),
+            Err(_) => faults.add(Fault::new(
+                Place::item("roles", index),
+                "a text that is no role",
+                EXPECTED,
+            )),
+        }
+    }
+    faults.none()?;
+    Ok(roles)
 }
 
 /// Reads a permission.
@@ -184,34 +218,43 @@ pub fn device_token_form(text: Option<&str>, usual: DeviceTokenForm) -> Result<D
     }
 }
 
+fn networks(texts: &[String]) -> Result<Vec<ipnet::IpNet>, Problem> {
+    let mut faults = Faults::default();
+    let mut networks = Vec::new();
+    for (index, text) in texts.iter().enumerate() {
+        match parse_network(text) {
+            Ok(network) => networks.push(network),
+            Err(error) => faults.add(Fault::new(
+                Place::item("networks", index),
+                "a text that is no network",
+                error,
+            )),
+        }
+    }
+    faults.none()?;
+    Ok(networks)
+}
+
 /// Reads the limits of a stored credential.
 pub fn limits(wanted: &CreateToken, now: UnixMillis) -> Result<NewCredential, Problem> {
-    if wanted.networks.len() > MAX_NETWORKS {
-        return Err(Problem::bad(
-            "networks",
-            wanted.networks.len(),
-            format!("at most {MAX_NETWORKS}"),
-        ));
-    }
-    let networks: Result<Vec<_>, Problem> = wanted
-        .networks
-        .iter()
-        .map(|text| parse_network(text).map_err(|e| Problem::bad("networks", format!("`{text}`"), e)))
-        .collect();
+    let mut faults = Faults::default();
+    let networks = faults.take(networks(&wanted.networks));
+    let scopes = faults.take(scopes(&wanted.scopes));
+    let permission = faults.take(permission(wanted.permission.as_deref()));
+    let expires = wanted.expires.as_deref().map(|text| expiry::parse(text, now));
+    let expires_at = faults.take(expires.transpose().map_err(Problem::from));
+    faults.none()?;
     Ok(NewCredential {
         name: wanted.name.clone(),
-        scopes: scopes(&wanted.scopes)?,
-        permission: permission(wanted.permission.as_deref())?,
-        networks: networks?,
+        scopes: scopes.unwrap_or_default(),
+        permission: permission.unwrap_or_default(),
+        networks: networks.unwrap_or_default(),
         transport: if wanted.https_only {
             Transport::HttpsOnly
         } else {
             Transport::Any
         },
-        expires_at: match &wanted.expires {
-            None => None,
-            Some(text) => expiry::parse(text, now)?,
-        },
+        expires_at: expires_at.flatten().flatten(),
         ..NewCredential::default()
     })
 }

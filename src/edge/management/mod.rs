@@ -3,12 +3,17 @@
 //!
 //! Served on a Unix socket for this machine's owner and on a TCP address for holders of an administrator's
 //! token; the command line also calls [`local`] in its own process when no server runs, so there is one way
-//! to do each thing. No end-user endpoint lives here, and nothing here decides about proxied requests.
+//! to do each thing. What there is stands in one table (`operations`), is described by the OpenAPI document
+//! (`document`), and is held against that description (`described`). No end-user endpoint lives here, and nothing
+//! here decides about proxied requests.
 
 mod configuration;
+mod described;
+mod document;
 mod guard;
 mod input;
 mod listen;
+pub mod operations;
 mod principals;
 mod problem;
 mod show;
@@ -16,15 +21,19 @@ mod system;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod viewer;
 pub mod wire;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use serde_json::Value;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 pub use self::configuration::{Configuration, Declined};
 pub use self::guard::{From, TcpGuard};
@@ -33,6 +42,9 @@ pub use self::listen::{AdminSocket, serve_tcp};
 use self::problem::Problem;
 use crate::accounts::{Accounts, Actor};
 
+/// Below what every operation is.
+pub const BASE: &str = "/api/v1";
+
 /// The routes for somebody who is known already.
 pub fn local(accounts: Arc<Accounts>, actor: Actor) -> Router {
     routes(accounts).layer(axum::Extension(actor))
@@ -40,9 +52,18 @@ pub fn local(accounts: Arc<Accounts>, actor: Actor) -> Router {
 
 /// The routes as they are served over TCP. Each request must carry a [`From`].
 pub fn guarded(accounts: Arc<Accounts>, guard: TcpGuard) -> Router {
+    let open =
+        viewer::routes(&document()).layer(from_fn_with_state(guard.address, guard::over_tcp_for_anybody));
     routes(accounts)
         .layer(from_fn_with_state(guard, guard::over_tcp))
+        .merge(open)
         .layer(axum::middleware::map_response(no_store))
+}
+
+/// The OpenAPI document of everything that is served.
+pub fn document() -> Value {
+    let configuration = configuration::operations().split_for_parts().1;
+    document::of([operations_api().split_for_parts().1, based(configuration)])
 }
 
 /// The routes; each request must carry its actor.
@@ -50,46 +71,55 @@ fn routes(accounts: Arc<Accounts>) -> Router {
     routes_with(accounts, Router::new())
 }
 
-/// The same with the configuration's, for this machine's owner.
+/// The same with the configuration's and the document, for this machine's owner.
 fn owners_routes(accounts: Arc<Accounts>, of: Arc<dyn Configuration>) -> Router {
-    routes_with(accounts, Router::new().nest("/config", configuration::routes(of)))
+    let configuration = Router::from(configuration::operations()).with_state(of);
+    routes_with(accounts, Router::new().nest(BASE, configuration)).merge(viewer::routes(&document()))
 }
 
 fn routes_with(accounts: Arc<Accounts>, more: Router) -> Router {
-    let api = Router::new()
-        .route("/version", get(system::version))
-        .route("/health", get(system::health))
-        .route(
-            "/devices",
-            get(principals::list_devices).post(principals::create_device),
-        )
-        .route("/devices/{device}", get(principals::device))
-        .route("/devices/{device}/regenerate", post(principals::regenerate))
-        .route("/principals", get(principals::list_all).post(principals::create))
-        .route("/principals/{id}", get(principals::one))
-        .route("/principals/{id}/enable", post(principals::enable))
-        .route("/principals/{id}/disable", post(principals::disable))
-        .route("/tokens", get(tokens::list).post(tokens::create))
-        .route("/tokens/{id}", get(tokens::details).delete(tokens::revoke_by_id))
-        .route("/revocations", post(tokens::revoke))
-        .route("/keys", get(system::keys))
-        .route("/keys/{purpose}/rotate", post(system::rotate))
-        .route("/audit", get(system::audit))
-        .route("/audit/verify", get(system::verify_audit))
+    Router::from(operations_api())
         .with_state(accounts)
-        .merge(more);
-    Router::new()
-        .nest("/api/v1", api)
+        .merge(more)
+        .layer(from_fn(guard::by_scope))
         .fallback(|| async {
             Problem::new(
                 StatusCode::NOT_FOUND,
                 "there is no such endpoint; all are below /api/v1/",
             )
         })
-        .method_not_allowed_fallback(|| async {
-            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this endpoint has no such method").into_response()
-        })
+        .method_not_allowed_fallback(no_such_method)
         .layer(axum::middleware::map_response(no_store))
+}
+
+/// The operations on the accounts, with what their handlers say of themselves.
+fn operations_api() -> OpenApiRouter<Arc<Accounts>> {
+    let api = OpenApiRouter::default()
+        .routes(routes!(system::version))
+        .routes(routes!(system::health))
+        .routes(routes!(principals::list_devices, principals::create_device))
+        .routes(routes!(principals::device))
+        .routes(routes!(principals::regenerate))
+        .routes(routes!(principals::list_all, principals::create))
+        .routes(routes!(principals::one))
+        .routes(routes!(principals::enable))
+        .routes(routes!(principals::disable))
+        .routes(routes!(tokens::list, tokens::create))
+        .routes(routes!(tokens::details, tokens::revoke_by_id))
+        .routes(routes!(tokens::revoke))
+        .routes(routes!(system::keys))
+        .routes(routes!(system::rotate))
+        .routes(routes!(system::audit))
+        .routes(routes!(system::verify_audit));
+    OpenApiRouter::default().nest(BASE, api)
+}
+
+fn based(api: OpenApi) -> OpenApi {
+    OpenApi::default().nest(BASE, api)
+}
+
+async fn no_such_method() -> Response {
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this endpoint has no such method").into_response()
 }
 
 /// Answers may hold secrets: nobody on the way keeps them.

@@ -3,61 +3,73 @@
 use std::sync::Arc;
 
 use axum::Extension;
-use axum::extract::{Path, State};
-use axum::http::{StatusCode, Uri};
+use axum::extract::State;
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
-use super::input::{self, Json};
+use super::input::{self, Json, Query, Segment};
 use super::problem::Problem;
 use super::show;
-use super::wire::{CreateDevice, CreatePrincipal, Regenerate};
-use crate::accounts::{Accounts, Actor, Aged, Enabled, NewPrincipal, PrincipalFilter};
+use super::wire::{
+    CreateDevice, CreatePrincipal, Created, DeviceQuery, Listing, Principal, PrincipalQuery, Regenerate,
+};
+use crate::accounts::{Accounts, Actor, Aged, Enabled, NewPrincipal, Page, PrincipalFilter, PrincipalRecord};
 use crate::domain::identity::PrincipalKind;
 use crate::domain::ids::CredentialId;
-use crate::domain::scope::Role;
 
 type Reply = Result<Response, Problem>;
 
-/// Most roles of one principal.
-const MAX_ROLES: usize = 64;
-
-pub(super) async fn list_devices(State(accounts): State<Arc<Accounts>>, uri: Uri) -> Reply {
-    list(&accounts, &uri, Some(PrincipalKind::Device)).await
-}
-
-pub(super) async fn list_all(State(accounts): State<Arc<Accounts>>, uri: Uri) -> Reply {
-    list(&accounts, &uri, None).await
-}
-
-async fn list(accounts: &Accounts, uri: &Uri, only: Option<PrincipalKind>) -> Reply {
-    let wanted = input::page(uri)?;
-    let kind = match (only, wanted.kind.as_deref()) {
-        (only, None) => only,
-        (None, Some(text)) => Some(kind(text)?),
-        (Some(_), Some(_)) => return Err(Problem::bad("kind", "a value", "none: these are devices")),
-    };
-    if wanted.principal.is_some() {
-        return Err(Problem::bad(
-            "principal",
-            "a value",
-            "none: ask for the principal by its id",
-        ));
-    }
+/// Registered devices, oldest first
+#[utoipa::path(
+    get, path = "/devices", tag = "devices",
+    params(DeviceQuery),
+    responses((status = 200, description = "Found", body = Listing<Principal>)),
+)]
+pub(super) async fn list_devices(
+    State(accounts): State<Arc<Accounts>>,
+    Query(query): Query<DeviceQuery>,
+) -> Reply {
     let filter = PrincipalFilter {
-        kind,
-        external_id: wanted.external_id,
+        kind: Some(PrincipalKind::Device),
+        external_id: query.external_id,
         ..PrincipalFilter::default()
     };
-    let rows = accounts.list_principals(&filter, &wanted.page).await?;
-    let listing = show::listing(
-        rows,
-        wanted.page.limit,
-        |row| row.cursor().to_string(),
-        show::principal,
-    );
+    let page = input::page(query.after.as_deref(), query.limit)?;
+    list(&accounts, &filter, &page).await
+}
+
+/// Devices, users and service accounts, oldest first
+#[utoipa::path(
+    get, path = "/principals", tag = "principals",
+    params(PrincipalQuery),
+    responses((status = 200, description = "Found", body = Listing<Principal>)),
+)]
+pub(super) async fn list_all(
+    State(accounts): State<Arc<Accounts>>,
+    Query(query): Query<PrincipalQuery>,
+) -> Reply {
+    let filter = PrincipalFilter {
+        kind: query.kind.as_deref().map(kind).transpose()?,
+        external_id: query.external_id,
+        ..PrincipalFilter::default()
+    };
+    let page = input::page(query.after.as_deref(), query.limit)?;
+    list(&accounts, &filter, &page).await
+}
+
+async fn list(accounts: &Accounts, filter: &PrincipalFilter, page: &Page) -> Reply {
+    let rows = accounts.list_principals(filter, page).await?;
+    let place = |row: &PrincipalRecord| row.cursor().to_string();
+    let listing = show::listing(rows, page.limit, place, show::principal);
     Ok(axum::Json(listing).into_response())
 }
 
+/// Register a device
+#[utoipa::path(
+    post, path = "/devices", tag = "devices",
+    request_body = CreateDevice,
+    responses((status = 201, description = "Registered", body = Principal)),
+)]
 pub(super) async fn create_device(
     State(accounts): State<Arc<Accounts>>,
     Extension(actor): Extension<Actor>,
@@ -73,19 +85,17 @@ pub(super) async fn create_device(
     Ok((StatusCode::CREATED, axum::Json(show::principal(made))).into_response())
 }
 
+/// Make a user or service account
+#[utoipa::path(
+    post, path = "/principals", tag = "principals",
+    request_body = CreatePrincipal,
+    responses((status = 201, description = "Made", body = Principal)),
+)]
 pub(super) async fn create(
     State(accounts): State<Arc<Accounts>>,
     Extension(actor): Extension<Actor>,
     Json(wanted): Json<CreatePrincipal>,
 ) -> Reply {
-    if wanted.roles.len() > MAX_ROLES {
-        return Err(Problem::bad(
-            "roles",
-            wanted.roles.len(),
-            format!("at most {MAX_ROLES}"),
-        ));
-    }
-    let roles: Result<Vec<_>, _> = wanted.roles.iter().map(|text| Role::parse(text)).collect();
     let kind = kind(&wanted.kind)?;
     if kind == PrincipalKind::Device {
         return Err(Problem::bad(
@@ -98,54 +108,84 @@ pub(super) async fn create(
         kind,
         external_id: Some(wanted.external_id),
         name: wanted.name,
-        roles: roles.map_err(|_| {
-            Problem::bad(
-                "roles",
-                "a role that cannot be one",
-                "words such as TENANT_ADMIN, without spaces, quotes and backslashes",
-            )
-        })?,
+        roles: input::roles(&wanted.roles)?,
     };
     let made = accounts.create_principal(new, &actor).await?;
     Ok((StatusCode::CREATED, axum::Json(show::principal(made))).into_response())
 }
 
-pub(super) async fn device(State(accounts): State<Arc<Accounts>>, Path(device): Path<String>) -> Reply {
+/// A registered device
+#[utoipa::path(
+    get, path = "/devices/{device}", tag = "devices",
+    params(("device" = String, Path, description = "Its id, or what it calls itself", min_length = 1, max_length = 255)),
+    responses((status = 200, description = "Found", body = Principal)),
+)]
+pub(super) async fn device(State(accounts): State<Arc<Accounts>>, Segment(device): Segment) -> Reply {
     let found = accounts.registered_device(&device).await?;
     Ok(axum::Json(show::principal(found)).into_response())
 }
 
-pub(super) async fn one(State(accounts): State<Arc<Accounts>>, Path(id): Path<String>) -> Reply {
-    let found = accounts.principal(&input::id("id", &id)?).await?;
+/// A device, user or service account
+#[utoipa::path(
+    get, path = "/principals/{id}", tag = "principals",
+    params(("id" = String, Path, description = "Its id", min_length = 1, max_length = 255)),
+    responses((status = 200, description = "Found", body = Principal)),
+)]
+pub(super) async fn one(State(accounts): State<Arc<Accounts>>, Segment(id): Segment) -> Reply {
+    let found = accounts.principal(&input::named_id("id", &id)?).await?;
     Ok(axum::Json(show::principal(found)).into_response())
 }
 
+/// Switch a principal on
+#[utoipa::path(
+    post, path = "/principals/{id}/enable", tag = "principals",
+    params(("id" = String, Path, description = "Its id", min_length = 1, max_length = 255)),
+    responses((status = 200, description = "It is on", body = Principal)),
+)]
 pub(super) async fn enable(
     State(accounts): State<Arc<Accounts>>,
     Extension(actor): Extension<Actor>,
-    Path(id): Path<String>,
+    Segment(id): Segment,
 ) -> Reply {
     let changed = accounts
-        .set_enabled(&input::id("id", &id)?, Enabled::Yes, &actor)
+        .set_enabled(&input::named_id("id", &id)?, Enabled::Yes, &actor)
         .await?;
     Ok(axum::Json(show::principal(changed)).into_response())
 }
 
+/// Switch a principal off
+///
+/// Ends everything it holds that has no row (sealed tokens, JWTs) for good; its stored credentials work again
+/// when it is switched on.
+#[utoipa::path(
+    post, path = "/principals/{id}/disable", tag = "principals",
+    params(("id" = String, Path, description = "Its id", min_length = 1, max_length = 255)),
+    responses((status = 200, description = "It is off", body = Principal)),
+)]
 pub(super) async fn disable(
     State(accounts): State<Arc<Accounts>>,
     Extension(actor): Extension<Actor>,
-    Path(id): Path<String>,
+    Segment(id): Segment,
 ) -> Reply {
     let changed = accounts
-        .set_enabled(&input::id("id", &id)?, Enabled::No, &actor)
+        .set_enabled(&input::named_id("id", &id)?, Enabled::No, &actor)
         .await?;
     Ok(axum::Json(show::principal(changed)).into_response())
 }
 
+/// Replace a device's token
+///
+/// The old one is dead when the call returns; the new one has the same rules.
+#[utoipa::path(
+    post, path = "/devices/{device}/regenerate", tag = "devices",
+    params(("device" = String, Path, description = "Its id, or what it calls itself", min_length = 1, max_length = 255)),
+    request_body = Regenerate,
+    responses((status = 201, description = "Replaced", body = Created)),
+)]
 pub(super) async fn regenerate(
     State(accounts): State<Arc<Accounts>>,
     Extension(actor): Extension<Actor>,
-    Path(device): Path<String>,
+    Segment(device): Segment,
     Json(wanted): Json<Regenerate>,
 ) -> Reply {
     let device = accounts.registered_device(&device).await?;

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use axum::Extension;
-use axum::extract::{Path, State};
-use axum::http::{StatusCode, Uri};
+use axum::extract::State;
+use axum::http::StatusCode;
 use axum::response::IntoResponse;
 
-use super::input::{self, Json};
+use super::input::{self, Json, Query, Segment};
 use super::problem::Problem;
 use super::show;
-use super::wire::{CreateToken, Revoke, TokenDetails};
+use super::wire::{
+    CreateToken, Created, Everything, Listing, Revoke, Revoked, Token, TokenDetails, TokenQuery,
+};
 use crate::accounts::{
     Accounts, Actor, ApiTokenForm, CredentialFilter, DeviceName, NewAccessToken, NewSealedToken, Password,
     PrincipalRecord, SealedForm, expiry,
@@ -25,32 +27,41 @@ type Reply = Result<axum::response::Response, Problem>;
 /// Life of an access token when nothing is said.
 const DEFAULT_ACCESS_TOKEN_LIFETIME: std::time::Duration = std::time::Duration::from_secs(3600);
 
-pub(super) async fn list(State(accounts): State<Arc<Accounts>>, uri: Uri) -> Reply {
-    let wanted = input::page(&uri)?;
-    let kind = wanted.kind.as_deref().map(kind).transpose()?;
-    let principal = wanted
-        .principal
-        .as_deref()
-        .map(|text| input::id("principal", text))
-        .transpose()?;
+/// Stored credentials, oldest first
+#[utoipa::path(
+    get, path = "/tokens", tag = "tokens",
+    params(TokenQuery),
+    responses((status = 200, description = "Found", body = Listing<Token>)),
+)]
+pub(super) async fn list(State(accounts): State<Arc<Accounts>>, Query(query): Query<TokenQuery>) -> Reply {
+    let principal = query.principal.as_deref();
     let filter = CredentialFilter {
-        kind,
-        principal,
+        kind: query.kind.as_deref().map(kind).transpose()?,
+        principal: principal
+            .map(|text| input::named_id("principal", text))
+            .transpose()?,
         ..CredentialFilter::default()
     };
-    let rows = accounts.list_credentials(&filter, &wanted.page).await?;
+    let page = input::page(query.after.as_deref(), query.limit)?;
+    let rows = accounts.list_credentials(&filter, &page).await?;
     let now = accounts.now();
     let listing = show::listing(
         rows,
-        wanted.page.limit,
+        page.limit,
         |row| filter.order.cursor(row).to_string(),
         |row| show::token(row, now),
     );
     Ok(axum::Json(listing).into_response())
 }
 
-pub(super) async fn details(State(accounts): State<Arc<Accounts>>, Path(id): Path<String>) -> Reply {
-    let (context, usage) = accounts.credential(&input::id("id", &id)?).await?;
+/// A stored credential, whom it belongs to and how it was used
+#[utoipa::path(
+    get, path = "/tokens/{id}", tag = "tokens",
+    params(("id" = String, Path, description = "Its id", min_length = 1, max_length = 255)),
+    responses((status = 200, description = "Found", body = TokenDetails)),
+)]
+pub(super) async fn details(State(accounts): State<Arc<Accounts>>, Segment(id): Segment) -> Reply {
+    let (context, usage) = accounts.credential(&input::named_id("id", &id)?).await?;
     let details = TokenDetails {
         token: show::token(context.credential, accounts.now()),
         owner: show::principal(context.principal),
@@ -59,6 +70,14 @@ pub(super) async fn details(State(accounts): State<Arc<Accounts>>, Path(id): Pat
     Ok(axum::Json(details).into_response())
 }
 
+/// Make a credential
+///
+/// Its secret is in the answer, once.
+#[utoipa::path(
+    post, path = "/tokens", tag = "tokens",
+    request_body = CreateToken,
+    responses((status = 201, description = "Made", body = Created)),
+)]
 pub(super) async fn create(
     State(accounts): State<Arc<Accounts>>,
     Extension(actor): Extension<Actor>,
@@ -197,16 +216,28 @@ fn lifetime(expires: Option<&str>, now: UnixMillis) -> Result<std::time::Duratio
     Ok(std::time::Duration::from_millis(ms))
 }
 
+/// End one credential
+#[utoipa::path(
+    delete, path = "/tokens/{id}", tag = "tokens",
+    params(("id" = String, Path, description = "Its id", min_length = 1, max_length = 255)),
+    responses((status = 200, description = "Ended", body = Revoked)),
+)]
 pub(super) async fn revoke_by_id(
     State(accounts): State<Arc<Accounts>>,
     Extension(actor): Extension<Actor>,
-    Path(id): Path<String>,
+    Segment(id): Segment,
 ) -> Reply {
-    let id: CredentialId = input::id("id", &id)?;
+    let id: CredentialId = input::named_id("id", &id)?;
     let revoked = accounts.revoke_credential(&id, &actor).await?;
     Ok(axum::Json(show::revoked(revoked)).into_response())
 }
 
+/// End a credential, or everything of somebody, or of everybody
+#[utoipa::path(
+    post, path = "/revocations", tag = "revocations",
+    request_body = Revoke,
+    responses((status = 201, description = "Ended", body = Revoked)),
+)]
 pub(super) async fn revoke(
     State(accounts): State<Arc<Accounts>>,
     Extension(actor): Extension<Actor>,
@@ -228,8 +259,7 @@ pub(super) async fn revoke(
         }
         Revoke::Device(device) => accounts.revoke_device(&device, &actor).await?,
         Revoke::Tenant(id) => accounts.revoke_tenant(&input::id("tenant", &id)?, &actor).await?,
-        Revoke::All(word) if word == "everything" => accounts.revoke_all(&actor).await?,
-        Revoke::All(_) => return Err(Problem::bad("all", "another word", "`everything`")),
+        Revoke::All(Everything::Everything) => accounts.revoke_all(&actor).await?,
     };
     Ok((StatusCode::CREATED, axum::Json(show::revoked(revoked))).into_response())
 }

@@ -3,10 +3,16 @@
 //! Unknown fields in requests are refused: a misspelled limit must not become no limit. A secret stands in
 //! [`Created`] and nowhere else. Written and read by the door, and by the command line on the other side.
 
+mod queries;
+pub mod words;
+
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+pub use self::queries::{AuditQuery, DeviceQuery, PrincipalQuery, TokenQuery};
 
 /// A page of something.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Listing<T> {
     /// The rows.
     pub items: Vec<T>,
@@ -16,39 +22,46 @@ pub struct Listing<T> {
 }
 
 /// A device to be registered.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateDevice {
     /// What the device calls itself, such as its serial number. Unique.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 255)]
     pub identifier: Option<String>,
     /// Its name for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 255)]
     pub name: Option<String>,
 }
 
 /// A user or service account to be made.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreatePrincipal {
     /// `user` or `service`.
+    #[schema(schema_with = words::account_kind)]
     pub kind: String,
     /// Its login or account name. Unique per kind.
+    #[schema(min_length = 1, max_length = 255)]
     pub external_id: String,
     /// Its name for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 255)]
     pub name: Option<String>,
     /// Its roles.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 64)]
     pub roles: Vec<String>,
 }
 
 /// A device, user or service account.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Principal {
     /// Its id.
     pub id: String,
     /// `device`, `user` or `service`.
+    #[schema(schema_with = words::principal_kind)]
     pub kind: String,
     /// What outside systems call it.
     pub external_id: Option<String>,
@@ -63,50 +76,63 @@ pub struct Principal {
     /// Whether it may come in.
     pub enabled: bool,
     /// When it was made.
+    #[schema(format = DateTime)]
     pub created_at: String,
 }
 
 /// A credential to be made. Which fields a kind takes is said in its documentation; others are refused.
-#[derive(Debug, Default, Clone, Serialize, Deserialize)]
+#[derive(Debug, Default, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateToken {
     /// `api_token`, `device_token`, `sealed_device_token`, `jwt` or `basic`.
+    #[schema(schema_with = words::credential_kind)]
     pub kind: String,
     /// Name of a service account; it is made when there is none.
     #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 255)]
     pub service: Option<String>,
     /// Id of the principal it is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 255)]
     pub principal: Option<String>,
     /// Id or identifier of the device it is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 255)]
     pub device: Option<String>,
     /// Its form, by kind.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 255)]
     pub format: Option<String>,
     /// Its name for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 255)]
     pub name: Option<String>,
     /// Its scopes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 64)]
     pub scopes: Vec<String>,
     /// `full`, `read` or `write`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = words::permission)]
     pub permission: Option<String>,
     /// Networks it may be used from.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 64)]
     pub networks: Vec<String>,
     /// Whether it is refused over plain HTTP.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub https_only: bool,
     /// When it ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 255)]
     pub expires: Option<String>,
     /// Its tenant (sealed device tokens).
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 255)]
     pub tenant: Option<String>,
     /// User name (basic).
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 255)]
     pub user: Option<String>,
     /// Password (basic); a random one is made when there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -114,8 +140,9 @@ pub struct CreateToken {
 }
 
 /// A secret on the wire: it cannot be printed by accident.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
 #[serde(transparent)]
+#[schema(format = Password)]
 pub struct Secret(pub String);
 
 impl std::fmt::Debug for Secret {
@@ -131,23 +158,26 @@ impl Drop for Secret {
 }
 
 /// A device's token to be replaced.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Regenerate {
     /// Which one; needed when the device has several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 255)]
     pub token: Option<String>,
     /// The new one's form.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 255)]
     pub format: Option<String>,
 }
 
 /// A credential that was just made.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Created {
     /// Its id, by which it is revoked.
     pub id: String,
     /// Which kind.
+    #[schema(schema_with = words::credential_kind)]
     pub kind: String,
     /// Whom it belongs to.
     pub principal: String,
@@ -157,15 +187,17 @@ pub struct Created {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub public_id: Option<String>,
     /// When it ends.
+    #[schema(format = DateTime)]
     pub expires_at: Option<String>,
 }
 
 /// A stored credential.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Token {
     /// Its id.
     pub id: String,
     /// Which kind.
+    #[schema(schema_with = words::credential_kind)]
     pub kind: String,
     /// Whom it belongs to.
     pub principal: String,
@@ -178,21 +210,25 @@ pub struct Token {
     /// Its scopes.
     pub scopes: Vec<String>,
     /// Its permission.
+    #[schema(schema_with = words::permission)]
     pub permission: String,
     /// Networks it may be used from; empty: anywhere.
     pub networks: Vec<String>,
     /// Whether it is refused over plain HTTP.
     pub https_only: bool,
     /// When it ends.
+    #[schema(format = DateTime)]
     pub expires_at: Option<String>,
     /// When it was revoked.
+    #[schema(format = DateTime)]
     pub revoked_at: Option<String>,
     /// When it was made.
+    #[schema(format = DateTime)]
     pub created_at: String,
 }
 
 /// A stored credential with whom it belongs to and how it was used.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct TokenDetails {
     /// The credential.
     #[serde(flatten)]
@@ -204,20 +240,22 @@ pub struct TokenDetails {
 }
 
 /// How a credential was used.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Usage {
     /// Requests.
     pub count: u64,
     /// First use.
+    #[schema(format = DateTime)]
     pub first_used_at: String,
     /// Last use.
+    #[schema(format = DateTime)]
     pub last_used_at: String,
     /// Recent addresses, most recent first.
     pub recent_addresses: Vec<String>,
 }
 
 /// What to end: exactly one of these.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "snake_case")]
 pub enum Revoke {
     /// One credential, by its id.
@@ -230,12 +268,20 @@ pub enum Revoke {
     Device(String),
     /// Everything of a tenant.
     Tenant(String),
-    /// Everything; the word is `everything`.
-    All(String),
+    /// All that there is.
+    All(Everything),
+}
+
+/// The word that ends everything.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Everything {
+    /// `everything`.
+    Everything,
 }
 
 /// What was ended.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Revoked {
     /// Its number in the sequence of revocations.
     pub seq: u64,
@@ -247,20 +293,23 @@ pub struct Revoked {
 }
 
 /// One of our keys, without its material.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Key {
     /// Its id (`kid`).
     pub id: String,
     /// `device_token`, `lookup`, `jwt` or `assertion`.
+    #[schema(schema_with = words::key_purpose)]
     pub purpose: String,
     /// `current`, `previous` or `retired`.
+    #[schema(schema_with = words::key_state)]
     pub state: String,
     /// When it was made.
+    #[schema(format = DateTime)]
     pub created_at: String,
 }
 
 /// How to rotate a key.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rotate {
     /// Rotate the lookup key although that ends credentials that were not used since its last rotation.
@@ -269,11 +318,12 @@ pub struct Rotate {
 }
 
 /// An audit row.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct AuditRow {
     /// Its number.
     pub seq: u64,
     /// When it happened.
+    #[schema(format = DateTime)]
     pub at: String,
     /// Who did it.
     pub actor: String,
@@ -290,21 +340,28 @@ pub struct AuditRow {
 }
 
 /// Whether the audit trail is whole.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct AuditVerdict {
     /// Number of the first row that does not fit; absent: all fit.
     pub first_bad: Option<u64>,
 }
 
 /// What is running.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Version {
     /// The program's version.
     pub version: String,
 }
 
+/// How the door is.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Health {
+    /// `ok`: the store answers.
+    pub store: String,
+}
+
 /// What went wrong (RFC 9457), with a `message` that is never empty.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct ProblemBody {
     /// Always `about:blank`: the status says it.
     #[serde(rename = "type")]
@@ -318,13 +375,26 @@ pub struct ProblemBody {
     /// A stable code, where the credential was the problem.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Which part of the request was wrong.
+    /// Every part of the request that was wrong.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<FieldError>,
+}
+
+/// A part of a request that was wrong.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct FieldError {
+    /// Where in the body, as a JSON pointer (RFC 6901).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub field: Option<String>,
+    pub pointer: Option<String>,
+    /// Which parameter of the query or path, or which header.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parameter: Option<String>,
+    /// What was found, without its value, and what was expected.
+    pub message: String,
 }
 
 /// A configuration that is not where the server reads its own.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OfferedConfig {
     /// What it is called in problems.
@@ -334,14 +404,14 @@ pub struct OfferedConfig {
 }
 
 /// What differs between two configurations.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct ConfigChanges {
     /// The differences, in the order of their keys.
     pub changes: Vec<ConfigChange>,
 }
 
 /// One difference. Secrets are `(redacted)`.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct ConfigChange {
     /// The key, such as `routes[api].upstream`.
     pub key: String,

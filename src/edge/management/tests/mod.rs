@@ -1,5 +1,7 @@
 //! The door asked as its clients ask it: over its routes, its guard and its socket.
 
+mod document;
+
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
@@ -287,7 +289,7 @@ async fn bad_requests_are_told_what_was_found_and_expected() {
             "/tokens",
             json!({"kind": "api_token", "for": "ci", "permission": "rw"}),
             400,
-            "full, read or write",
+            "one of full, read, write",
         ),
         (
             "/tokens",
@@ -355,7 +357,7 @@ async fn bad_requests_are_told_what_was_found_and_expected() {
             "/principals",
             json!({"kind": "device", "external_id": "x"}),
             400,
-            "/api/v1/devices",
+            "one of user, service",
         ),
         (
             "/principals",
@@ -363,12 +365,12 @@ async fn bad_requests_are_told_what_was_found_and_expected() {
             400,
             "kind",
         ),
-        ("/revocations", json!({"all": "yes"}), 400, "`everything`"),
+        ("/revocations", json!({"all": "yes"}), 400, "one of everything"),
         (
             "/revocations",
             json!({"all": "everything", "device": "x"}),
             400,
-            "body",
+            "body: found several fields",
         ),
         (
             "/revocations",
@@ -469,7 +471,7 @@ async fn over_tcp_only_administrators_come_in_and_no_web_page() {
     let twice = format!("{good}, {good}");
     let here = "127.0.0.1:9901";
     type Row<'a> = (&'a str, Option<&'a str>, Option<&'a str>, Option<&'a str>, u16);
-    let rows: [Row<'_>; 18] = [
+    let rows: [Row<'_>; 25] = [
         ("a good token", Some(here), Some(&good), None, 200),
         (
             "the scheme in lower case",
@@ -518,11 +520,54 @@ async fn over_tcp_only_administrators_come_in_and_no_web_page() {
         ),
         ("no Host", None, Some(&good), None, 421),
         (
-            "a web page",
+            "the door's own page",
             Some(here),
             Some(&good),
             Some("http://127.0.0.1:9901"),
+            200,
+        ),
+        (
+            "the door's own page without a token",
+            Some(here),
+            None,
+            Some("http://127.0.0.1:9901"),
+            401,
+        ),
+        (
+            "a page of another port",
+            Some(here),
+            Some(&good),
+            Some("http://127.0.0.1:9902"),
             403,
+        ),
+        (
+            "a page of another scheme",
+            Some(here),
+            Some(&good),
+            Some("https://127.0.0.1:9901"),
+            403,
+        ),
+        (
+            "a page of another name of ours",
+            Some(here),
+            Some(&good),
+            Some("http://localhost:9901"),
+            403,
+        ),
+        (
+            "a page of a name that begins like ours",
+            Some(here),
+            Some(&good),
+            Some("http://127.0.0.1:9901.evil.example"),
+            403,
+        ),
+        ("a page of nowhere", Some(here), Some(&good), Some("http://"), 403),
+        (
+            "a rebound name's own page",
+            Some("evil.example:9901"),
+            Some(&good),
+            Some("http://evil.example:9901"),
+            421,
         ),
         ("a sandboxed web page", Some(here), Some(&good), Some("null"), 403),
         ("no token", Some(here), None, None, 401),
@@ -557,6 +602,16 @@ async fn over_tcp_only_administrators_come_in_and_no_web_page() {
             "{what}"
         );
     }
+    let from_two_pages = Request::get("/api/v1/tokens")
+        .header(header::HOST, here)
+        .header(header::AUTHORIZATION, &good)
+        .header(header::ORIGIN, "http://127.0.0.1:9901")
+        .header(header::ORIGIN, "http://evil.example")
+        .body(Body::empty());
+    assert_eq!(
+        send(&router, from_two_pages.expect("a request")).await.status,
+        StatusCode::FORBIDDEN
+    );
     let doubled = Request::get("/api/v1/tokens")
         .header(header::HOST, here)
         .header(header::AUTHORIZATION, &good)
@@ -612,9 +667,11 @@ async fn the_configuration_is_its_owners_business_and_not_for_administrators_els
             .expect("a request")
     };
     let owners = owners_routes(accounts(), Arc::new(Steadfast));
-    let answer = owners.oneshot(ask()).await.expect("answered");
+    let known = || axum::Extension(actor());
+    let answer = owners.layer(known()).oneshot(ask()).await.expect("answered");
     assert_eq!(answer.status(), StatusCode::CONFLICT);
-    let others = super::routes(accounts()).oneshot(ask()).await.expect("answered");
+    let others = super::routes(accounts()).layer(known());
+    let others = others.oneshot(ask()).await.expect("answered");
     assert_eq!(others.status(), StatusCode::NOT_FOUND);
 }
 
