@@ -72,7 +72,7 @@ fn main() {
             };
             let mut headers = head.headers().clone();
             strip_hop_by_hop(&mut headers);
-            forwarding.write_head(&mut headers);
+            forwarding.write_head(http::Version::HTTP_11, &mut headers);
             black_box(headers);
         }) - cloned
             - decided;

@@ -103,7 +103,7 @@ fn decision(c: &mut Criterion) {
             || head.headers().clone(),
             |mut headers| {
                 strip_hop_by_hop(&mut headers);
-                forwarding.write_head(&mut headers);
+                forwarding.write_head(http::Version::HTTP_11, &mut headers);
                 headers
             },
             BatchSize::SmallInput,

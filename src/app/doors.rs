@@ -16,7 +16,7 @@ use crate::config::settings::ListenerSettings;
 use crate::config::{Changes, Settings};
 use crate::domain::clock::UnixMillis;
 use crate::edge::listener::tls::{Certificates, Tls};
-use crate::edge::listener::{AddressBound, Bound, ListenSettings, Profile};
+use crate::edge::listener::{AddressBound, Bound, ListenSettings, Profile, RateBound};
 use crate::telemetry::Metrics;
 
 /// A certificate that ends within this time is warned about when it is put to use.
@@ -49,6 +49,7 @@ pub(super) fn bind(
             proxy_protocol: written.proxy_protocol,
             max_connections: written.max_connections,
             per_address: AddressBound::new(written.max_connections_per_address),
+            rate: RateBound::new(written.rates),
             metrics: metrics.for_listener(&written.name),
         };
         if let Some(tls) = &written.tls {
@@ -94,6 +95,7 @@ impl Doors {
                     proxy_protocol: written.proxy_protocol,
                     max_connections: written.max_connections,
                     per_address: before.per_address.with_max(written.max_connections_per_address),
+                    rate: before.rate.with_rates(written.rates),
                     metrics: before.metrics.clone(),
                 },
                 certificates: written.tls.as_ref().map(|tls| tls.certificates.clone()),

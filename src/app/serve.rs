@@ -287,6 +287,7 @@ impl Process {
             };
             tasks.spawn("reload", reloader.run(asks));
         }
+        let clock = rooms.clock.clone();
         let flush = async move {
             if let Stopped::TimedOut { still_running } = tasks.stop(STOP_TASKS).await {
                 tracing::error!(still_running, "background tasks did not end in time");
@@ -304,6 +305,7 @@ impl Process {
                 on_hangup: Box::new(move || hangup(&reloads)),
                 on_quit: Box::new(move || succession.hand_over()),
             },
+            clock,
             flush: Box::pin(flush),
         });
         side_tasks.shutdown().cancel();

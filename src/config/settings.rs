@@ -20,7 +20,7 @@ use crate::crypto::KeyBytes;
 use crate::domain::identity::WriteAccess;
 use crate::domain::net::NetworkSet;
 use crate::edge::listener::tls::TlsSettings;
-use crate::edge::listener::{ListenAddress, ProxyProtocol};
+use crate::edge::listener::{ListenAddress, ProxyProtocol, Rates};
 use crate::edge::proxy::access::AccessSettings;
 use crate::edge::proxy::settings::ConnectionSettings;
 use crate::edge::proxy::upstream::UpstreamSettings;
@@ -97,6 +97,8 @@ pub struct ListenerSettings {
     pub max_connections: usize,
     /// Most connections at once from one client address.
     pub max_connections_per_address: usize,
+    /// Most connections that come within a second.
+    pub rates: Rates,
     /// Bounds of each connection.
     pub connection: ConnectionSettings,
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, Version};
 
 use super::facts::Scheme;
 use super::upstream_headers::UpstreamHeaders;
@@ -47,8 +47,9 @@ pub struct Forwarding {
 impl Forwarding {
     /// Makes the received head into the upstream's: everything that looks like ours is removed, then set
     /// from the permit. Hop-by-hop fields must be gone already.
-    pub fn write_head(&self, headers: &mut HeaderMap) {
-        self.writer.apply(self, self.assertion.clone(), headers);
+    /// `received`: the version of HTTP it came in.
+    pub fn write_head(&self, received: Version, headers: &mut HeaderMap) {
+        self.writer.apply(self, received, self.assertion.clone(), headers);
     }
 
     /// The writer, for trailers.

@@ -8,8 +8,8 @@ use std::marker::PhantomData;
 use prometheus::{Histogram, IntCounter, IntGauge};
 
 use super::labels::{
-    CheckOutcome, ConnectOutcome, ConnectionRefusal, Label, RequestOutcome, ResolveOutcome, TlsHandshake,
-    TunnelEnd, UpstreamFailure,
+    CheckOutcome, ConnectOutcome, ConnectionEnd, ConnectionRefusal, Label, RequestOutcome, ResolveOutcome,
+    TlsHandshake, TunnelEnd, UpstreamFailure,
 };
 use crate::domain::identity::CredentialKind;
 
@@ -144,6 +144,8 @@ pub struct ListenerMetrics {
     pub accepted: IntCounter,
     /// Connections closed without serving them.
     pub refused: CounterBy<ConnectionRefusal>,
+    /// Connections ended for what their clients did on them.
+    pub ended: CounterBy<ConnectionEnd>,
 }
 
 /// One more in a gauge for as long as it lives.

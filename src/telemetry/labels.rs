@@ -178,10 +178,22 @@ labels! {
         AcceptFailed = "accept_failed",
         /// The client's address has as many connections as it may.
         AddressLimit = "address_limit",
+        /// More connections came within a second than the listener takes.
+        Rate = "rate",
+        /// More connections came from the client's address within a second than it may open.
+        AddressRate = "address_rate",
         /// There was no PROXY header where one is required, or it came from nobody who may send one.
         ProxyHeader = "proxy_header",
         /// The TLS handshake failed or took too long.
         TlsHandshake = "tls_handshake",
+    }
+
+    /// Why a connection was ended that was being served.
+    ConnectionEnd {
+        /// Its client gave up request after request over HTTP/2.
+        StreamsGivenUp = "streams_given_up",
+        /// Its client sent frames over HTTP/2 that cost more to read than to send, or made us reset streams.
+        Flood = "flood",
     }
 
     /// How a tunnel (a WebSocket, say) ended.
@@ -239,6 +251,7 @@ mod tests {
         check::<CheckOutcome>();
         check::<UpstreamFailure>();
         check::<ConnectionRefusal>();
+        check::<ConnectionEnd>();
         check::<TunnelEnd>();
         check::<FlushOutcome>();
         check::<ReloadOutcome>();

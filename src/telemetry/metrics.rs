@@ -86,6 +86,7 @@ pub struct Metrics {
     connections: IntGaugeVec,
     connections_accepted: IntCounterVec,
     connections_refused: IntCounterVec,
+    connections_ended: IntCounterVec,
     tls_certificate_expiry: IntGaugeVec,
     /// Security events not written: the queue was full, the flood bound was reached, or the store failed.
     pub audit_events_dropped: IntCounter,
@@ -286,6 +287,11 @@ impl Metrics {
                 "Client connections closed without serving them, by reason.",
                 &["listener", "reason"],
             )?,
+            connections_ended: d.counters(
+                "connections_ended_total",
+                "Client connections ended for what their clients did on them, by reason.",
+                &["listener", "reason"],
+            )?,
             tls_certificate_expiry: d.gauges(
                 "tls_certificate_expiry_seconds",
                 "When a certificate that is shown to clients ends, in seconds since the epoch.",
@@ -379,6 +385,7 @@ impl Metrics {
             connections: self.connections.with_label_values(&[listener]),
             accepted: self.connections_accepted.with_label_values(&[listener]),
             refused: CounterBy::build(|r| self.connections_refused.with_label_values(&[listener, r])),
+            ended: CounterBy::build(|r| self.connections_ended.with_label_values(&[listener, r])),
         }
     }
 

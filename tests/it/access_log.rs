@@ -274,6 +274,59 @@ fn filters_and_samples_leave_out_what_is_not_wanted() {
 }
 
 #[test]
+fn a_reload_changes_what_is_logged_from_the_next_request_on() {
+    let world = World::new("fields: [path]");
+    let path = file(world.door.folder());
+    let offer = |destination: &str, access: &str, outcome: &str| {
+        let name = format!("doorward_config_reloads_total{{outcome=\"{outcome}\"}}");
+        let before = world.door.metric(&name);
+        let listener = "{ name: public, address: 127.0.0.1:0 }";
+        write_config(
+            world.door.folder(),
+            listener,
+            &config(&world.upstream, destination, access),
+        );
+        world.door.signal("HUP");
+        until(outcome, || world.door.metric(&name) != before);
+    };
+    let reload = |access: &str| offer(&path, access, "applied");
+    // On one connection from before: a request is logged by the rules that it was answered by.
+    let mut client = world.door.connect();
+    let mut ask = |path: &str, times: usize, status: u16| {
+        (0..times).for_each(|_| assert_eq!(client.get(path, &[]).status, status));
+    };
+    ask("/a", 1, 200);
+    world.line_of("/a");
+    reload("routes: [guarded], fields: [path]");
+    ask("/b", 1, 200);
+    reload("sample_one_in: 5, fields: [path, method]");
+    ask("/c", 10, 200);
+    reload("statuses: [4xx], fields: [path, status]");
+    ask("/d", 1, 200);
+    ask("/guarded/e", 1, 401);
+    reload("fields: [path]");
+    ask("/f", 1, 200);
+    // Where it goes is settled at the start: off and on again take a restart.
+    offer("off", "fields: [path]", "needs_restart");
+    ask("/last", 1, 200);
+    world.line_of("/last");
+    let found: Vec<String> = world
+        .lines()
+        .iter()
+        .map(|line| line["path"].to_string())
+        .collect();
+    assert_eq!(
+        found,
+        ["/a", "/c", "/c", "/guarded/e", "/f", "/last"].map(|path| format!("\"{path}\""))
+    );
+    let (first, sampled) = (world.line_of("/a"), world.line_of("/c"));
+    assert_eq!(
+        (&first["method"], &sampled["method"]),
+        (&Value::Null, &"GET".into())
+    );
+}
+
+#[test]
 fn a_file_that_is_moved_away_is_made_again() {
     let world = World::new("");
     let mut client = world.door.connect();

@@ -328,6 +328,76 @@ fn a_successor_that_fails_changes_nothing() {
     until("it ends", || !stray.lives());
 }
 
+/// Lets the store of a running server say that so many steps were applied to it.
+fn say_version(folder: &Path, version: u32) -> u32 {
+    use sqlx::Connection;
+    let url = format!("sqlite:{}", folder.join("data/doorward.db").display());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime").block_on(async {
+        let mut connection = sqlx::SqliteConnection::connect(&url).await.expect("opened");
+        let before = sqlx::query_scalar("PRAGMA user_version")
+            .fetch_one(&mut connection)
+            .await;
+        sqlx::raw_sql(sqlx::AssertSqlSafe(format!("PRAGMA user_version = {version}")))
+            .execute(&mut connection)
+            .await
+            .expect("said");
+        connection.close().await.expect("closed");
+        before.expect("a number")
+    })
+}
+
+#[test]
+fn a_successor_with_another_schema_is_refused_and_the_first_serves_on() {
+    let World { door, socket, .. } = alone();
+    let token = door.issue(json!({ "kind": "api_token", "for": "x" }));
+    let header = format!("X-API-Key: {}", token.secret);
+    let mut client = door.connect();
+    assert_eq!(client.get("/x", &[&header]).status, 200);
+    let ours = say_version(door.folder(), 1);
+    assert!(ours > 1, "there is a step to take");
+    // As a newer and as an older program find it: what a file says is all that they go by.
+    for (i, (version, words, why)) in [
+        (
+            1,
+            "without a hand-over",
+            "it would change the schema under the one that runs",
+        ),
+        (
+            ours + 1,
+            "a store of a newer Doorward",
+            "it does not know this schema",
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        say_version(door.folder(), version);
+        door.signal("QUIT");
+        // By text: the successor writes to the same place.
+        let count = |text: &str| door.log_text().matches(text).count();
+        until("it is told", || count("nothing was handed over") > i);
+        assert!(count(words) > 0, "{why}: {}", door.log_text());
+        assert_eq!(
+            say_version(door.folder(), version),
+            version,
+            "{why}: nobody changed it"
+        );
+        let answer = client.get("/x", &[&header]);
+        assert_eq!((answer.status, answer.header("connection")), (200, None), "{why}");
+        assert_eq!(door.get("/x", &[&header]).status, 200, "{why}");
+        assert!(ask_unix(&socket).ends_with("hello"), "{why}");
+        assert_eq!(get(door.status, "/readyz", &[]).status, 200, "{why}");
+    }
+    say_version(door.folder(), ours);
+    door.signal("QUIT");
+    let stray = successor(&door);
+    assert_eq!(client.get("/x", &[&header]).status, 200);
+    assert_eq!(door.wait(), Some(0));
+    stray.signal("TERM");
+    until("it ends", || !stray.lives());
+}
+
 #[test]
 fn an_order_to_leave_ends_a_successor_in_the_making_too() {
     let World { door, program, .. } = alone();

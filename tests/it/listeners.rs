@@ -172,6 +172,54 @@ fn one_client_cannot_take_every_connection() {
 }
 
 #[test]
+fn connections_beyond_their_rate_are_closed_and_counted() {
+    let (door, _upstream) = start(
+        "proxy_protocol: required, trusted_proxies: [127.0.0.1], max_connections_per_address_per_second: 2, \
+         max_connections_per_second: 1000",
+    );
+    let is_served = |from: &str| {
+        let mut client = door.connect();
+        let _ = client.try_write(format!("PROXY TCP4 {from} 127.0.0.1 1 2\r\n{GET}"));
+        client.try_answer("GET").is_ok_and(|answer| answer.status == 200)
+    };
+    // A second may end within a row, but not within each of them.
+    until("one row is within a second", || {
+        let row = [(); 3].map(|()| is_served("192.0.2.1"));
+        assert!(is_served("192.0.2.2"), "its neighbor is served");
+        row == [true, true, false]
+    });
+    assert!(refused(&door, "address_rate") >= 1.0);
+    assert_eq!(refused(&door, "rate"), 0.0);
+    door.wait_for_line(|l| l["message"] == "a client opens more connections within a second than it may");
+    until("the next second is another", || is_served("192.0.2.1"));
+}
+
+#[test]
+fn a_listener_takes_no_more_connections_within_a_second_than_it_is_told_and_a_reload_tells_it_anew() {
+    let listener =
+        |rate: u32| format!("{{ name: public, address: 127.0.0.1:0, max_connections_per_second: {rate} }}");
+    let upstream = Upstream::start(Reply::Ok("hello"));
+    let config = format!(
+        "upstreams: {{ api: {{ url: \"http://{}\" }} }}\n{ROUTES}",
+        upstream.address
+    );
+    let folder = Arc::new(TempDir::new().expect("a folder"));
+    let door = Doorward::start_listening(Arc::clone(&folder), &listener(1), &config, &[]);
+    let is_served = || {
+        let mut client = door.connect();
+        let _ = client.try_write(GET);
+        client.try_answer("GET").is_ok_and(|answer| answer.status == 200)
+    };
+    until("one is served, the next is not", || is_served() && !is_served());
+    assert!(refused(&door, "rate") >= 1.0);
+    write_config(folder.path(), &listener(1000), &config);
+    door.signal("HUP");
+    until("another bound holds", || {
+        [(); 5].map(|()| is_served()) == [true; 5]
+    });
+}
+
+#[test]
 fn a_required_header_that_nobody_may_send_is_refused_at_check() {
     let folder = TempDir::new().expect("a folder");
     let config = format!("upstreams: {{ api: {{ url: \"http://127.0.0.1:9\" }} }}\n{ROUTES}");

@@ -34,6 +34,14 @@ pub struct Listener {
     /// are not counted.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub max_connections_per_address: u32,
+    /// Most connections that come within a second; more are closed unserved. Default: any number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10_000_000))]
+    pub max_connections_per_second: Option<u32>,
+    /// Most connections that come within a second from one client address (IPv6: per /64); this machine and
+    /// trusted proxies are not counted.
+    #[schemars(range(min = 1, max = 10_000_000))]
+    pub max_connections_per_address_per_second: u32,
     /// How long a client may take to send a whole head.
     #[schemars(extend("x-least" = "1ms", "x-most" = "10m"))]
     pub head_timeout: Span,
@@ -130,6 +138,11 @@ impl Default for Listener {
             proxy_protocol: ProxyProtocol::default(),
             max_connections: 10_000,
             max_connections_per_address: 1_000,
+            // A crowd that comes back after an outage is honest, however many they are.
+            max_connections_per_second: None,
+            // As many as one address may have open: whoever may have them may also open them all at once, as an
+            // office does whose line was cut. A client that keeps its connections needs a few.
+            max_connections_per_address_per_second: 1_000,
             head_timeout: Span::from_secs(10),
             max_head_bytes: Size(32 << 10),
             max_head_fields: 100,

@@ -11,7 +11,7 @@ use super::super::raw::values::{self, AdminAddress, EVERYBODY, TextValue, Truste
 use super::super::settings::ListenerSettings;
 use super::{Notes, chosen, index, secrets};
 use crate::domain::net::NetworkSet;
-use crate::edge::listener::{ListenAddress, ProxyProtocol, tls};
+use crate::edge::listener::{ListenAddress, ProxyProtocol, Rates, tls};
 use crate::edge::proxy::settings::{ConnectionSettings, Http2Settings};
 
 /// Who may connect to a Unix socket of which nothing is said: whoever the process runs as.
@@ -99,6 +99,10 @@ pub(super) fn resolve(config: &Config, notes: &mut Notes<'_>) -> Vec<ListenerSet
             proxy_protocol,
             max_connections: index(listener.max_connections),
             max_connections_per_address: index(listener.max_connections_per_address),
+            rates: Rates {
+                total: listener.max_connections_per_second,
+                per_address: listener.max_connections_per_address_per_second,
+            },
             connection: ConnectionSettings {
                 head_max_bytes: usize::try_from(listener.max_head_bytes.0).unwrap_or(usize::MAX),
                 head_max_fields: listener.max_head_fields.into(),

@@ -20,6 +20,7 @@ use tokio_util::sync::DropGuard;
 use super::addresses::Counted;
 use super::entrance::{Profile, ProxyProtocol};
 use super::socket::{BACKLOG, Bound, ListenSettings, Listening};
+use crate::domain::clock::Clock;
 use crate::domain::net::PeerAddr;
 use crate::runtime::drain::{ConnectionGuard, Drain, Stage};
 use crate::runtime::hand_over::Possessions;
@@ -138,6 +139,7 @@ pub(super) async fn accept(
     workers: &Workers<Profile>,
     drain: &Drain,
     possessions: &Possessions,
+    clock: &Clock,
     unnoted: Unnoted,
 ) -> io::Result<()> {
     let Bound { settings, socket, .. } = bound;
@@ -149,6 +151,7 @@ pub(super) async fn accept(
         settings,
         workers,
         drain,
+        clock,
         count: Arc::default(),
     };
     let mut closing = std::pin::pin!(drain.reached(Stage::Closing));
@@ -193,6 +196,7 @@ struct Acceptor<'a> {
     settings: ListenSettings,
     workers: &'a Workers<Profile>,
     drain: &'a Drain,
+    clock: &'a Clock,
     /// Connections that are open.
     count: Arc<AtomicUsize>,
 }
@@ -203,6 +207,7 @@ impl Acceptor<'_> {
         // As it is now: a reload may have put another in its place.
         let profile = self.settings.profile.load_full();
         let metrics = &profile.metrics;
+        let now = self.clock.now().mono;
         metrics.accepted.inc();
         if self.count.load(Ordering::Relaxed) >= profile.max_connections {
             metrics.refused.inc(ConnectionRefusal::Limit);
@@ -211,20 +216,19 @@ impl Acceptor<'_> {
         // Behind the PROXY protocol the client is known later, on its thread.
         let address = match profile.proxy_protocol {
             ProxyProtocol::Required => None,
-            ProxyProtocol::Off => {
-                let proxy = &profile.proxy;
-                match profile
-                    .per_address
-                    .take(&proxy.name, peer, &proxy.trusted_proxies)
-                {
-                    Ok(counted) => counted,
-                    Err(_) => {
-                        metrics.refused.inc(ConnectionRefusal::AddressLimit);
-                        return None;
-                    }
+            ProxyProtocol::Off => match profile.takes(peer, now) {
+                Ok(counted) => counted,
+                Err(refusal) => {
+                    metrics.refused.inc(refusal);
+                    return None;
                 }
-            }
+            },
         };
+        // After what one client may: none uses up what is everybody's by being refused.
+        if let Err(refusal) = profile.rate.arrives(&profile.proxy.name, now) {
+            metrics.refused.inc(refusal);
+            return None;
+        }
         self.count.fetch_add(1, Ordering::Relaxed);
         let open = Open {
             _address: address,
@@ -321,7 +325,7 @@ mod tests {
         let workers = Workers::start(NonZeroUsize::MIN, |_| Greets).expect("threads");
         let drain = Drain::new(Readiness::new());
         drain.advance(Stage::Closing);
-        accept(bound, &workers, &drain, &Possessions::own(), None)
+        accept(bound, &workers, &drain, &Possessions::own(), &Clock::System, None)
             .await
             .expect("ended");
         assert_eq!(metrics.accepted.get(), 20);
@@ -352,7 +356,8 @@ mod tests {
             drain.advance(Stage::Closing);
         };
         let possessions = Possessions::own();
-        let (accepting, ()) = tokio::join!(accept(bound, &workers, &drain, &possessions, None), clients);
+        let accepting = accept(bound, &workers, &drain, &possessions, &Clock::System, None);
+        let (accepting, ()) = tokio::join!(accepting, clients);
         accepting.expect("ended by the drain");
         assert_eq!(metrics.accepted.get(), 3);
         TcpStream::connect(address)

@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
-use super::addresses::AddressBound;
+use super::addresses::{AddressBound, Counted, Full};
 use super::proxy_protocol::{self, Read, Said};
+use super::rate::RateBound;
 use super::tls::Tls;
+use crate::domain::clock::MonoMillis;
 use crate::domain::net::PeerAddr;
 use crate::edge::proxy::{Arrival, Decide, Engine, ListenerProfile, Prefixed, Protocol};
 use crate::gate::Scheme;
@@ -38,8 +40,25 @@ pub struct Profile {
     pub max_connections: usize,
     /// How many connections a client address may have.
     pub per_address: AddressBound,
+    /// How many connections may come within a second.
+    pub rate: RateBound,
     /// Where connections are counted.
     pub metrics: ListenerMetrics,
+}
+
+impl Profile {
+    /// Whether one more connection of this client is taken; then it counts until what is returned is dropped.
+    pub(super) fn takes(
+        &self,
+        client: PeerAddr,
+        now: MonoMillis,
+    ) -> Result<Option<Counted>, ConnectionRefusal> {
+        let (name, trusted) = (&self.proxy.name, &self.proxy.trusted_proxies);
+        let counted = self.per_address.take(name, client, trusted);
+        let counted = counted.map_err(|Full| ConnectionRefusal::AddressLimit)?;
+        self.rate.comes_from(name, client, trusted, now)?;
+        Ok(counted)
+    }
 }
 
 /// Whether connections begin with a PROXY header. Never "when there is one": then a client could write it.
@@ -82,9 +101,12 @@ impl<D: Decide> Entrance<D> {
             Said::Client(address) => PeerAddr::new(address),
             Said::Nothing => proxy,
         };
-        let Ok(_counted) = profile.per_address.take(&profile.proxy.name, peer, trusted) else {
-            profile.metrics.refused.inc(ConnectionRefusal::AddressLimit);
-            return;
+        let _counted = match profile.takes(peer, self.engine.now().mono) {
+            Ok(counted) => counted,
+            Err(refusal) => {
+                profile.metrics.refused.inc(refusal);
+                return;
+            }
         };
         let stream = Prefixed::new(read, stream);
         match profile.tls.clone() {
@@ -192,7 +214,8 @@ async fn read_header(stream: &mut (impl AsyncRead + Unpin)) -> Option<(Said, Vec
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::AsyncWriteExt;
+    use tokio::io::{AsyncWriteExt, duplex};
+    use tokio::time::{Instant, sleep};
 
     use super::*;
 
@@ -220,5 +243,51 @@ mod tests {
         theirs.write_all(b"PROXY UNKNOWN\r\nGET").await.expect("written");
         let introduced = introduce(&mut ours, NEVER).await;
         assert_eq!(introduced, Some((Said::Nothing, b"GET".to_vec())));
+    }
+
+    const HEADER: &[u8] = b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n";
+
+    /// What comes of a header of which a byte comes at a time, and after how long. Time is the runtime's own.
+    async fn introduced(header: &[u8], pause: Duration) -> (Option<(Said, Vec<u8>)>, Duration) {
+        let (mut proxy, mut ours) = duplex(64);
+        let began = Instant::now();
+        let sending = async {
+            for byte in header {
+                sleep(pause).await;
+                if proxy.write_all(&[*byte]).await.is_err() {
+                    return;
+                }
+            }
+            sleep(HEADER_TIMEOUT * 10).await;
+        };
+        let read = tokio::select! {
+            read = introduce(&mut ours, HEADER_TIMEOUT) => read,
+            () = sending => panic!("nobody stopped waiting"),
+        };
+        (read, began.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_header_has_its_time_as_a_whole() {
+        let (read, after) = introduced(HEADER, Duration::from_millis(125)).await;
+        assert!(
+            after > Duration::from_secs(4),
+            "not much sooner than it must: {after:?}"
+        );
+        let client = Said::Client(([192, 0, 2, 1], 1).into());
+        assert_eq!(read, Some((client, Vec::new())), "in time");
+        for (header, pause, why) in [
+            (&b""[..], Duration::ZERO, "not a byte of it"),
+            (b"PROXY TCP4 192", Duration::ZERO, "a part of it"),
+            (HEADER, Duration::from_secs(1), "a byte now and then wins no time"),
+        ] {
+            let (read, after) = introduced(header, pause).await;
+            assert_eq!(read, None, "{why}");
+            let late = after.saturating_sub(HEADER_TIMEOUT);
+            assert!(
+                after >= HEADER_TIMEOUT && late < Duration::from_millis(10),
+                "{why}: {after:?}"
+            );
+        }
     }
 }

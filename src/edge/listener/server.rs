@@ -22,6 +22,7 @@ use super::entrance::Profile;
 use super::leave::{DrainTimes, Hooks, leave};
 use super::signals::UnixSignals;
 use super::socket::Bound;
+use crate::domain::clock::Clock;
 use crate::runtime::drain::Drain;
 use crate::runtime::hand_over::Possessions;
 use crate::runtime::workers::Workers;
@@ -45,6 +46,8 @@ pub struct Serving {
     pub hooks: Hooks,
     /// Where listening sockets are noted for a successor.
     pub possessions: Possessions,
+    /// What tells the time of connections.
+    pub clock: Clock,
     /// What is done last.
     pub flush: Flush,
 }
@@ -68,6 +71,7 @@ pub fn run(serving: Serving) {
         workers: workers.clone(),
         drain: serving.drain.clone(),
         possessions: serving.possessions,
+        clock: serving.clock,
         unnoted: Some(Arc::new(noted.clone().drop_guard())),
     });
     server.run(RunArgs {
@@ -113,6 +117,7 @@ struct Acceptors {
     workers: Arc<Workers<Profile>>,
     drain: Drain,
     possessions: Possessions,
+    clock: Clock,
     /// Handed to the acceptors.
     unnoted: Unnoted,
 }
@@ -126,9 +131,10 @@ impl Service for Acceptors {
         let acceptors = listeners.into_iter().map(move |bound| {
             let name = bound.settings.profile.load().proxy.name.clone();
             let (workers, drain, possessions) = (&this.workers, &this.drain, &this.possessions);
+            let clock = &this.clock;
             let unnoted = unnoted.clone();
             async move {
-                let ended: io::Result<()> = accept(bound, workers, drain, possessions, unnoted).await;
+                let ended: io::Result<()> = accept(bound, workers, drain, possessions, clock, unnoted).await;
                 if let Err(error) = ended {
                     tracing::error!(listener = &*name, %error, "accepting ended");
                 }

@@ -173,7 +173,7 @@ fn open(address: SocketAddr, inherited: Option<OwnedFd>) -> io::Result<TcpListen
 #[cfg(test)]
 pub(super) mod testing {
     use super::*;
-    use crate::edge::listener::{AddressBound, ProxyProtocol};
+    use crate::edge::listener::{AddressBound, ProxyProtocol, RateBound, Rates};
     use crate::edge::proxy::{ConnectionSettings, ListenerProfile};
     use crate::telemetry::Metrics;
 
@@ -189,6 +189,10 @@ pub(super) mod testing {
             proxy_protocol: ProxyProtocol::Off,
             max_connections: 1,
             per_address: AddressBound::new(1000),
+            rate: RateBound::new(Rates {
+                total: None,
+                per_address: 1000,
+            }),
             metrics: Metrics::new().expect("metrics").for_listener("public"),
         }
     }

@@ -58,7 +58,8 @@ pub(super) enum Fault {
 /// A request's body on its way to the upstream.
 #[derive(Debug)]
 pub struct RequestBody {
-    incoming: Incoming,
+    /// The client's end of it; `None` for a copy of one that was empty.
+    incoming: Option<Incoming>,
     /// Bytes the route still allows.
     left: u64,
     /// Says whose turn it is.
@@ -88,7 +89,7 @@ impl RequestBody {
     ) -> Self {
         let ended = incoming.is_end_stream();
         Self {
-            incoming,
+            incoming: Some(incoming),
             left: max_bytes.unwrap_or(u64::MAX),
             exchange,
             turn,
@@ -98,6 +99,22 @@ impl RequestBody {
             fault: None,
             noted: None,
             ended,
+        }
+    }
+
+    /// Nothing at all, for the same exchange.
+    pub(super) fn nothing(&self) -> Self {
+        Self {
+            incoming: None,
+            left: 0,
+            exchange: Rc::clone(&self.exchange),
+            turn: self.turn,
+            waited: false,
+            stream: None,
+            trailers: Trailers::Dropped,
+            fault: None,
+            noted: None,
+            ended: true,
         }
     }
 
@@ -146,7 +163,7 @@ impl RequestBody {
     }
 
     /// The client's end of it, when nothing was sent.
-    pub fn into_incoming(self) -> Incoming {
+    pub fn into_incoming(self) -> Option<Incoming> {
         self.incoming
     }
 }
@@ -160,7 +177,10 @@ impl HttpBody for RequestBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
-        let Poll::Ready(frame) = Pin::new(&mut this.incoming).poll_frame(cx) else {
+        let Some(incoming) = &mut this.incoming else {
+            return Poll::Ready(None);
+        };
+        let Poll::Ready(frame) = Pin::new(incoming).poll_frame(cx) else {
             return this.wait(cx);
         };
         this.waited = false;
@@ -197,11 +217,16 @@ impl HttpBody for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.ended || self.incoming.is_end_stream()
+        self.ended
+            || self
+                .incoming
+                .as_ref()
+                .is_none_or(|incoming| incoming.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        let incoming = self.incoming.as_ref();
+        incoming.map_or(SizeHint::with_exact(0), |incoming| incoming.size_hint())
     }
 }
 

@@ -142,6 +142,10 @@ impl Exchange {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
     use super::*;
     use crate::runtime::deadlines::Deadlines;
 
@@ -206,6 +210,38 @@ mod tests {
         exchange.answer_moved();
         ticks(&deadlines, 100);
         assert!(poll_answer(&exchange).is_pending(), "nobody asked for more");
+    }
+
+    /// Counts how often it was woken.
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn whoever_sends_what_is_left_is_woken_at_the_answers_end_and_only_then() {
+        let (deadlines, exchange) = exchange();
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(Arc::clone(&woken));
+        let count = || woken.0.load(Ordering::SeqCst);
+        let mut waited = false;
+        let mut poll = || exchange.poll_leftover(&mut Context::from_waker(&waker), IDLE, &mut waited);
+        exchange.answers(IDLE);
+        assert!(poll().is_pending(), "its clock is the answer's as yet");
+        assert_eq!(count(), 0);
+        exchange.answered();
+        assert_eq!(
+            count(),
+            1,
+            "or nobody would set a clock for it, and it could stand still for ever"
+        );
+        assert!(poll().is_pending());
+        ticks(&deadlines, 3);
+        assert!(poll().is_ready());
     }
 
     #[test]

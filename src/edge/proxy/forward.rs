@@ -1,12 +1,10 @@
 //! The exchange with the upstream, for requests the gate permitted: without a `Forwarding`, which holds the
 //! gate's `Permit`, there is no function to call.
 //!
-//! A request is sent again only when hyper hands it back untouched: then nothing of it can have reached the
-//! app. The upstream's clock runs while it is the upstream's turn: not while the client is still sending.
+//! A request is sent again only when nothing of it can have reached the app: hyper hands it back untouched, or it has
+//! no body and the upstream says over HTTP/2 that it did nothing with it. The upstream's clock runs while it is the upstream's turn: not while the client is still sending.
 
 use std::cell::Cell;
-use std::error::Error;
-use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +15,7 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 
 use super::body::{Body, BodyError, Fault, RequestBody};
+use super::causes::{Untouched, cause_of};
 use super::decide::Decide;
 use super::endpoint_pool::Pool;
 use super::in_force::View;
@@ -93,7 +92,7 @@ impl<D: Decide> Engine<D> {
             None => trailers::announced(&headers),
             Some(_) => None,
         };
-        prepare_head(forwarding, &parts.uri, &mut headers);
+        prepare_head(forwarding, parts.version, &parts.uri, &mut headers);
         of_request.announce(announced, &mut headers);
         if takes_trailers {
             trailers::take(&mut headers);
@@ -149,7 +148,7 @@ impl<D: Decide> Engine<D> {
     }
 }
 
-fn prepare_head(forwarding: &Forwarding, uri: &Uri, headers: &mut HeaderMap) {
+fn prepare_head(forwarding: &Forwarding, received: Version, uri: &Uri, headers: &mut HeaderMap) {
     strip_hop_by_hop(headers);
     // The decision is made: hyper asks the client for the body as soon as the upstream wants it.
     headers.remove(EXPECT);
@@ -159,7 +158,7 @@ fn prepare_head(forwarding: &Forwarding, uri: &Uri, headers: &mut HeaderMap) {
     {
         headers.insert(HOST, host);
     }
-    forwarding.write_head(headers);
+    forwarding.write_head(received, headers);
 }
 
 /// What a request needs of its connection.
@@ -227,13 +226,27 @@ async fn exchange(
             tracing::error!(%error, "a request could not be brought into its upstream's version of HTTP");
             Failure::after_body(Reason::InternalError)
         })?;
-        let sending = lease.send(request);
+        // What hyper has of a body is on its way; a request without one can be kept, to be sent again.
+        let (sent, kept) = match attempt < MAX_TRIES && lease.is_shared() && request.body().is_end_stream() {
+            true => (without_body(&request), Some(request)),
+            false => (request, None),
+        };
+        let sending = lease.send(sent);
         match client.exchange.answer_within(response_timeout, sending).await {
             Some(Ok(response)) => return Ok((response, lease)),
-            Some(Err(mut error)) => match error.take_message() {
-                Some(untouched) => request = untouched,
-                None => return Err(broken_off(upstream, &error.into_error(), fault)),
-            },
+            Some(Err(mut error)) => {
+                let untouched = error.take_message();
+                let error = error.into_error();
+                request = match (untouched, kept, Untouched::of(&error)) {
+                    (Some(untouched), None, _) => untouched,
+                    (Some(_), Some(kept), _) | (None, Some(kept), Some(Untouched::Refused)) => kept,
+                    (None, Some(kept), Some(Untouched::GoesAway)) => {
+                        lease.distrust();
+                        kept
+                    }
+                    (None, ..) => return Err(broken_off(upstream, &error, fault)),
+                };
+            }
             None => {
                 lease.distrust();
                 upstream.metrics().failures.inc(match client.exchange.is_over() {
@@ -251,8 +264,18 @@ async fn exchange(
             UpstreamFailure::Unhealthy => Reason::UpstreamUnavailable,
             _ => Reason::UpstreamUnreachable,
         },
-        unread: Some(request.into_body().into_incoming()),
+        unread: request.into_body().into_incoming(),
     })
+}
+
+/// A copy of a request that has no body. Paid on HTTP/2 only.
+fn without_body(request: &Request<RequestBody>) -> Request<RequestBody> {
+    let mut copy = Request::new(request.body().nothing());
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.version_mut() = request.version();
+    *copy.headers_mut() = request.headers().clone();
+    copy
 }
 
 /// What requests have in common that go to the same place.
@@ -293,21 +316,6 @@ fn broken_off(upstream: &Upstream, error: &hyper::Error, fault: Option<Rc<Cell<O
             Failure::after_body(Reason::UpstreamInvalidAnswer)
         }
     }
-}
-
-/// The cause of this type, however deep. An I/O error hides what it was made of from `source`.
-fn cause_of<E: Error + 'static>(error: &hyper::Error) -> Option<&E> {
-    let mut source = error.source();
-    while let Some(cause) = source {
-        if let Some(found) = cause.downcast_ref::<E>() {
-            return Some(found);
-        }
-        source = match cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-            Some(inner) => Some(inner),
-            None => cause.source(),
-        };
-    }
-    None
 }
 
 /// What hyper lets pass and a client behind us could read differently (S17c): a switch of protocols that

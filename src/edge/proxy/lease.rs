@@ -124,6 +124,11 @@ impl Lease {
         }
     }
 
+    /// Whether other requests share the connection: HTTP/2.
+    pub(super) fn is_shared(&self) -> bool {
+        matches!(self.sender, Sender::Http2(..))
+    }
+
     /// Sends the request. An error holds the request again when nothing of it was sent.
     pub(super) fn send(
         &mut self,
@@ -159,7 +164,7 @@ impl Lease {
         }
     }
 
-    /// No answer came: a connection that others share may be dead.
+    /// No answer came, or none will: a connection that others share may be dead.
     pub(super) fn distrust(&self) {
         if let Sender::Http2(_, stream) = &self.sender {
             stream.of.trusted.set(false);

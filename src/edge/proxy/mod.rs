@@ -9,6 +9,7 @@
 
 pub mod access;
 pub mod body;
+mod causes;
 mod connection;
 pub mod decide;
 mod endpoint_pool;

@@ -61,7 +61,7 @@ pub struct Engine<D> {
     pub(super) drain: Drain,
     pub(super) deadlines: Deadlines,
     own_route: Arc<str>,
-    observer: Rc<Observer>,
+    pub(super) observer: Rc<Observer>,
     access: Option<Rc<Writer>>,
 }
 
@@ -140,6 +140,11 @@ impl<D: Decide> Engine<D> {
         self.viewer.view()
     }
 
+    /// What its clock says.
+    pub fn now(&self) -> Now {
+        self.clock.now()
+    }
+
     /// Answers one request of one connection.
     pub(super) async fn answer(
         self: Rc<Self>,
@@ -150,6 +155,7 @@ impl<D: Decide> Engine<D> {
         let busy = client.wire.busy();
         let now = self.clock.now();
         let (parts, incoming) = request.into_parts();
+        let version = parts.version;
         let noted = self.access.as_ref().and_then(|writer| {
             let policy = self.view().standing.access.clone()?;
             Some(Noted::begin(writer, policy, &client, &parts, started, now.wall))
@@ -161,6 +167,10 @@ impl<D: Decide> Engine<D> {
         let (mut response, record) = handled.unwrap_or_else(|_| self.answer_to_panic(&client));
         if self.drain.stage() >= Stage::Closing && response.status() != StatusCode::SWITCHING_PROTOCOLS {
             close_after(&mut response);
+        }
+        // Or hyper would write `keep-alive` beside the `close` for a client of HTTP/1.0 that asked for it.
+        if version == Version::HTTP_10 && response.headers().contains_key(CONNECTION) {
+            *response.version_mut() = Version::HTTP_10;
         }
         let noted = turn.end();
         if let Some(noted) = &noted {
@@ -187,7 +197,7 @@ impl<D: Decide> Engine<D> {
         if offence.is_none()
             && let Some(page) = own_pages.answer(&parts.method, facts.path)
         {
-            let expects = parts.headers.contains_key(EXPECT);
+            let expects = expects(&parts);
             let record = Record {
                 route: Arc::clone(&self.own_route),
                 kind: None,
@@ -203,7 +213,7 @@ impl<D: Decide> Engine<D> {
         if let Some(noted) = &*client.noted.borrow() {
             noted.decided(&verdict);
         }
-        let expects = parts.headers.contains_key(EXPECT);
+        let expects = expects(&parts);
         match verdict {
             Verdict::Forward(forwarding) => {
                 let forwarded = self.forward_or_refuse(client, &view, forwarding, parts, incoming, now);
@@ -232,7 +242,7 @@ impl<D: Decide> Engine<D> {
         incoming: Incoming,
         now: Now,
     ) -> (Response<Body>, Record) {
-        let expects = parts.headers.contains_key(EXPECT);
+        let expects = expects(&parts);
         let tongue = client.tongue(&parts.headers);
         let noted = client.noted.borrow().clone();
         let watch = noted.as_ref().map(|_| Stopwatch::start());
@@ -369,6 +379,11 @@ impl Client {
             scheme: self.scheme,
         }
     }
+}
+
+/// Whether the client waits for `100 Continue`. A client of HTTP/1.0 does not know it (RFC 9110 section 10.1.1).
+fn expects(parts: &request::Parts) -> bool {
+    parts.version != Version::HTTP_10 && parts.headers.contains_key(EXPECT)
 }
 
 /// Whom the client asked.

@@ -11,7 +11,7 @@ use std::net::IpAddr;
 
 use bytes::Bytes;
 use http::header::{CONNECTION, FORWARDED, HOST, VIA};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Version};
 
 use super::facts::Scheme;
 use super::verdict::Forwarding;
@@ -34,8 +34,6 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
-/// How `Via` names us (RFC 9110 section 7.6.3).
-const VIA_PSEUDONYM: HeaderValue = HeaderValue::from_static("1.1 doorward");
 const ANONYMOUS: HeaderValue = HeaderValue::from_static("anonymous");
 
 /// Fields set at most: room is made for them once.
@@ -59,7 +57,13 @@ impl UpstreamHeaders {
 
     /// Makes a received head into the head to forward. `headers` still holds the client's `Host` and has
     /// been through [`strip_hop_by_hop`].
-    pub fn apply(&self, forwarding: &Forwarding, assertion: Option<HeaderValue>, headers: &mut HeaderMap) {
+    pub fn apply(
+        &self,
+        forwarding: &Forwarding,
+        received: Version,
+        assertion: Option<HeaderValue>,
+        headers: &mut HeaderMap,
+    ) {
         let permit = &forwarding.permit;
         let rules = &permit.route().upstream_headers;
         let trace = self.ids.continued_trace(headers);
@@ -70,6 +74,7 @@ impl UpstreamHeaders {
             headers.insert(X_AUTH_ASSERTION, assertion);
         }
         set_forwarded(headers, forwarding.client, forwarding.scheme);
+        headers.insert(VIA, via(received));
         headers.insert(X_REQUEST_ID, forwarding.request_id.clone());
         match trace {
             Some(trace) => {
@@ -108,6 +113,15 @@ fn set_identity(headers: &mut HeaderMap, values: Option<&IdentityValues>, rules:
     }
 }
 
+/// Whom a request came through, and in which version of HTTP we received it (RFC 9110 section 7.6.3).
+fn via(received: Version) -> HeaderValue {
+    HeaderValue::from_static(match received {
+        Version::HTTP_2 => "2.0 doorward",
+        Version::HTTP_10 => "1.0 doorward",
+        _ => "1.1 doorward",
+    })
+}
+
 fn set_forwarded(headers: &mut HeaderMap, client: ClientIp, scheme: Scheme) {
     let host = headers.get(HOST).cloned();
     // One buffer for both values: the address is written once and shared.
@@ -137,7 +151,6 @@ fn set_forwarded(headers: &mut HeaderMap, client: ClientIp, scheme: Scheme) {
         headers.insert(FORWARDED, value);
     }
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme.as_str()));
-    headers.insert(VIA, VIA_PSEUDONYM);
     if let Some(host) = host {
         headers.insert(X_FORWARDED_HOST, host);
     }

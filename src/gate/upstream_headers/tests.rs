@@ -52,6 +52,7 @@ fn forwarded(
         ClientIp::new("2001:db8::1".parse().expect("an address")),
         Scheme::Https,
     );
+    headers.insert(VIA, via(Version::HTTP_10));
     headers
 }
 
@@ -196,7 +197,7 @@ fn the_upstream_gets_the_identity_and_not_the_credential() {
         ("x-forwarded-for", "2001:db8::1"),
         ("x-forwarded-proto", "https"),
         ("x-forwarded-host", "api.example.com"),
-        ("via", "1.1 doorward"),
+        ("via", "1.0 doorward"),
         (
             "forwarded",
             "for=\"[2001:db8::1]\";proto=https;host=\"api.example.com\"",

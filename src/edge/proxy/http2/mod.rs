@@ -21,12 +21,14 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::causes::is_flood;
 use super::connection::Arrival;
 use super::decide::Decide;
 use super::prefixed::Prefixed;
 use super::service::Engine;
 use super::settings::Http2Settings;
 use crate::runtime::drain::Stage;
+use crate::telemetry::labels::{ConnectionEnd, Label};
 pub(super) use streams::Stream;
 use streams::{StreamBody, Streams};
 
@@ -80,12 +82,18 @@ impl<D: Decide> Engine<D> {
             .max_local_error_reset_streams(MAX_LOCAL_RESETS)
             .keep_alive_interval(PING_INTERVAL)
             .keep_alive_timeout(PING_TIMEOUT);
+        let ended = |reason| {
+            let (listener, peer) = (streams.listener(), streams.peer());
+            self.observer.metrics().for_listener(listener).ended.inc(reason);
+            tracing::debug!(listener, client = %peer, reason = reason.as_str(), "an HTTP/2 connection was ended");
+        };
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
         let mut closing = pin!(self.drain.reached(Stage::Closing).fuse());
         let (mut registered, mut told) = (false, Told::No);
         let outcome = std::future::poll_fn(|cx| {
             if streams.are_abused() {
-                tracing::debug!("an HTTP/2 client gives up request after request; its connection is dropped");
+                // Dropped without a word: hyper lets nobody say GOAWAY for a reason of their own.
+                ended(ConnectionEnd::StreamsGivenUp);
                 return Poll::Ready(Ok(()));
             }
             let stage = self.drain.stage();
@@ -108,6 +116,9 @@ impl<D: Decide> Engine<D> {
         })
         .await;
         if let Err(error) = outcome {
+            if is_flood(&error) {
+                ended(ConnectionEnd::Flood);
+            }
             tracing::debug!(%error, "an HTTP/2 connection ended badly");
         }
     }

@@ -6,6 +6,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -103,6 +104,16 @@ impl Streams {
 
     pub(super) fn connection(&self) -> &ConnectionSettings {
         &self.0.arrival.listener.connection
+    }
+
+    /// The listener's name.
+    pub(super) fn listener(&self) -> &str {
+        &self.0.arrival.listener.name
+    }
+
+    /// Whose connection it is.
+    pub(super) fn peer(&self) -> IpAddr {
+        self.0.arrival.peer.ip()
     }
 
     /// A stream for the request at hand; the task that is started next belongs to it.

@@ -11,3 +11,4 @@ mod upgrading;
 mod upstream_faults;
 mod upstream_http2;
 mod upstream_names;
+mod upstream_refusals;

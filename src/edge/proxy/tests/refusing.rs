@@ -63,6 +63,42 @@ fn a_refusal_with_a_body_of_unknown_or_great_length_announces_the_end() {
 }
 
 #[test]
+fn a_client_of_http10_that_asks_to_be_kept_is_told_one_thing_only() {
+    on_a_data_thread(async {
+        let world = World::new().await;
+        // It knows nothing of `Expect`, so its body is on its way and short enough to be read past.
+        for (framing, connection, why) in [
+            (
+                "Content-Length: 3\r\nExpect: 100-continue",
+                "keep-alive",
+                "a short body",
+            ),
+            ("Content-Length: 3", "keep-alive", "the same"),
+            ("Content-Length: 2000000", "close", "a long one"),
+        ] {
+            let mut client = world.client();
+            let head =
+                format!("PATCH /deny HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n{framing}\r\n\r\n");
+            client.send(&format!("{head}abc")).await;
+            let (head, _) = client.answer().await;
+            assert!(head.starts_with("HTTP/1.0 401"), "{why}: {head}");
+            let said = head.to_ascii_lowercase().matches("connection:").count();
+            assert_eq!(
+                (said, field(&head, "connection")),
+                (1, Some(connection)),
+                "{why}: {head}"
+            );
+            if connection == "close" {
+                assert_eq!(client.rest().await, "", "{why}");
+            } else {
+                client.send(DENIED).await;
+                assert!(client.answer().await.0.starts_with("HTTP/1.1 401"), "{why}");
+            }
+        }
+    });
+}
+
+#[test]
 fn a_bad_head_is_answered_in_our_words_after_earlier_answers() {
     on_a_data_thread(async {
         let world = World::new().await;

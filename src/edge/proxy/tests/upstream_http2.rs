@@ -96,6 +96,12 @@ fn a_request_over_http1_becomes_one_of_http2_and_its_answer_comes_back() {
         for name in ["x", "te", "host", "transfer-encoding", "connection"] {
             assert!(!parts.headers.contains_key(name), "{name}");
         }
+        let via = parts.headers.get("via");
+        assert_eq!(
+            via,
+            Some(&HeaderValue::from_static("1.1 doorward")),
+            "what came in"
+        );
         let body = patient(body.collect()).await.expect("a body");
         assert_eq!(body.trailers(), None, "what HTTP/1 says there ends here");
         assert_eq!(body.to_bytes(), "hello");
@@ -113,6 +119,8 @@ fn a_request_over_http1_becomes_one_of_http2_and_its_answer_comes_back() {
             world.directory.settings().authority().to_str().ok(),
             "its own"
         );
+        let via = arrived.request.headers().get("via");
+        assert_eq!(via, Some(&HeaderValue::from_static("1.0 doorward")));
         arrived.ok();
     });
 }
@@ -150,6 +158,8 @@ fn trailers_pass_where_both_ends_speak_http2_but_none_that_a_head_may_not_have()
             parts.headers.get("te"),
             Some(&HeaderValue::from_static("trailers"))
         );
+        let via = parts.headers.get("via");
+        assert_eq!(via, Some(&HeaderValue::from_static("2.0 doorward")));
         let body = patient(body.collect()).await.expect("a body");
         assert_eq!(body.trailers(), Some(&fields(&["x-checksum"])));
         assert_eq!(body.to_bytes(), "hello");
