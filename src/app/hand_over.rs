@@ -103,7 +103,7 @@ impl Succession {
         let Some(successor) = &self.successor else {
             return Err(io::Error::other("this command has no successor"));
         };
-        let offer = Offer::make(successor, &self.possessions)?;
+        let mut offer = Offer::make(successor, &self.possessions)?;
         let pid = offer.pid();
         tracing::info!(pid, "SIGQUIT: a successor was started");
         offer.ready(READY_WITHIN).await?;

@@ -46,6 +46,9 @@ const MAX_MESSAGE_BYTES: usize = 4096 + 64;
 const TOO_EARLY: &str = "it ended before it was ready";
 /// How long either side waits for a message that the other has no work to do for.
 const PROMPTLY: Duration = Duration::from_secs(10);
+/// How long a successor that let go of the link may take to end, and how often that is looked at.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// What a process listens with, by name, and whether it is the one that does. Clones share it. It keeps nothing
 /// open: what was closed is not handed over.
@@ -177,7 +180,21 @@ impl Offer {
     }
 
     /// Waits until it is ready. Must be called on a runtime.
-    pub async fn ready(&self, within: Duration) -> io::Result<()> {
+    pub async fn ready(&mut self, within: Duration) -> io::Result<()> {
+        let outcome = self.hear(within).await;
+        if matches!(&outcome, Err(error) if error.kind() == io::ErrorKind::UnexpectedEof) {
+            // It may be about to say why: its end of the link closes before its last words are out.
+            let gone = async {
+                while matches!(self.child.try_wait(), Ok(None)) {
+                    tokio::time::sleep(LOOK_AGAIN).await;
+                }
+            };
+            let _ = tokio::time::timeout(LAST_WORDS, gone).await;
+        }
+        outcome
+    }
+
+    async fn hear(&self, within: Duration) -> io::Result<()> {
         let watched = UnixStream::from(self.link.try_clone()?);
         watched.set_nonblocking(true)?;
         let watched = tokio::net::UnixStream::from_std(watched)?;
@@ -196,8 +213,8 @@ impl Offer {
                 within.as_secs()
             ))),
             Ok(Ok((text, _))) if text == READY => Ok(()),
-            Ok(Ok((text, _))) if text.is_empty() => Err(io::Error::other(TOO_EARLY)),
-            Ok(Err(error)) if has_ended(&error) => Err(io::Error::other(TOO_EARLY)),
+            Ok(Ok((text, _))) if text.is_empty() => Err(too_early()),
+            Ok(Err(error)) if has_ended(&error) => Err(too_early()),
             Ok(Ok(_)) => Err(io::Error::other("it speaks another form of the hand-over")),
             Ok(Err(error)) => Err(error),
         }
@@ -209,6 +226,10 @@ impl Offer {
         self.given = true;
         Ok(())
     }
+}
+
+fn too_early() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, TOO_EARLY)
 }
 
 impl Drop for Offer {

@@ -108,7 +108,7 @@ async fn a_successor_that_fails_or_is_late_is_ended_and_nothing_else_changes() {
         ),
     ];
     for (text, expected, within, why) in rows {
-        let offer = Offer::make(&script(text), &possessions).expect("started");
+        let mut offer = Offer::make(&script(text), &possessions).expect("started");
         let pid = offer.pid();
         let error = offer.ready(within).await.expect_err(why).to_string();
         assert!(error.contains(expected), "{why}: {error}");
@@ -123,6 +123,18 @@ async fn a_successor_that_fails_or_is_late_is_ended_and_nothing_else_changes() {
     Offer::make(&nobody, &possessions).expect_err("there is no such program");
     let address = socket.local_addr().expect("an address");
     TcpStream::connect(address).expect("it listens as before");
+}
+
+#[tokio::test]
+async fn a_successor_that_lets_go_of_the_link_still_says_why() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let said = folder.path().join("said");
+    let text = format!("exec 0<&-; sleep 0.2; echo why > {}; exit 1", said.display());
+    let mut offer = Offer::make(&script(&text), &Possessions::own()).expect("started");
+    let error = offer.ready(Duration::from_secs(20)).await.expect_err("it fails");
+    assert!(error.to_string().contains("ended before"), "{error}");
+    drop(offer);
+    assert!(said.exists(), "its last words came before it was ended");
 }
 
 #[tokio::test]

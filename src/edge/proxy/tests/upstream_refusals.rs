@@ -88,6 +88,9 @@ async fn serve(
     }
 }
 
+/// A script, a request, its answer's status, the connection of each try, and why.
+type Row = (&'static [Does], &'static str, u16, &'static [usize], &'static str);
+
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const EMPTY_POST: &str = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n";
 const POST: &str = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi";
@@ -95,7 +98,7 @@ const POST: &str = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi";
 #[test]
 fn a_request_is_sent_again_when_the_upstream_says_that_it_did_nothing_with_it() {
     #[rustfmt::skip]
-    let rows: [(&[Does], &str, u16, &[usize], &str); 9] = [
+    let rows: [Row; 9] = [
         (&[Resets(REFUSED_STREAM)], GET, 200, &[0, 0], "refused once, on a connection that goes on"),
         (&[Resets(REFUSED_STREAM), Resets(REFUSED_STREAM)], GET, 200, &[0, 0, 0], "or twice"),
         (&[Resets(REFUSED_STREAM); 3], GET, 502, &[0, 0, 0], "not for ever"),
