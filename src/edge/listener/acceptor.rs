@@ -397,6 +397,7 @@ mod tests {
             settings: bound.settings.clone(),
             workers: &workers,
             drain: &drain,
+            clock: &Clock::System,
             count: Arc::default(),
         };
         let from = |last: u8| {
@@ -436,7 +437,12 @@ mod tests {
             }
             drain.advance(Stage::Closing);
         };
-        let both = async { tokio::join!(accept(bound, &workers, &drain, &possessions, None), closing) };
+        let both = async {
+            tokio::join!(
+                accept(bound, &workers, &drain, &possessions, &Clock::System, None),
+                closing
+            )
+        };
         let ended = tokio::time::timeout(Duration::from_secs(20), both).await;
         ended.expect("it does not wait for the thread").0.expect("ended");
         drop(release);
