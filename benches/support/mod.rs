@@ -136,10 +136,8 @@ impl Fixture {
         let gate = rooms.gate(&settings, &rooms.kinds.load()).expect("a gate");
         let actor = Actor::system();
         let principal = |kind, name: &str| NewPrincipal {
-            kind,
             external_id: Some(name.to_owned()),
-            name: None,
-            roles: Vec::new(),
+            ..NewPrincipal::of(kind)
         };
         let accounts = &rooms.accounts;
         let (credentials, service) = runtime.block_on(async {

@@ -38,10 +38,9 @@ impl Accounts {
         let actor = Actor::system();
         let role = Role::parse(ADMINISTRATOR_ROLE).map_err(|e| AccountsError::Unusable(e.to_string()))?;
         let new = NewPrincipal {
-            kind: PrincipalKind::Service,
             external_id: Some(FIRST_ADMINISTRATOR.to_owned()),
-            name: None,
             roles: vec![role],
+            ..NewPrincipal::of(PrincipalKind::Service)
         };
         let principal = match self.create_principal(new, &actor).await {
             // Another process starts at the same time and was faster.

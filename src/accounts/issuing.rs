@@ -6,7 +6,9 @@
 use super::actor::Actor;
 use super::error::{AccountsError, Result};
 use super::principals::name;
-use super::{About, Accounts, CredentialLimits, DeviceTokenForm, Password, PrincipalRecord, Transport};
+use super::{
+    About, Accounts, CredentialLimits, DeviceTokenForm, Password, PrincipalRecord, Transport, noting,
+};
 use crate::authn::kinds::api_token::{self, Prefix};
 use crate::authn::kinds::stored::{Grant, IssuedCredential};
 use crate::authn::kinds::{basic, device_token};
@@ -43,6 +45,18 @@ pub struct NewCredential {
     pub environment: Option<String>,
     /// How much it may be used.
     pub limits: Option<CredentialLimits>,
+    /// Whether a copy of the secret is kept, sealed, to be read back.
+    pub revealable: Revealable,
+}
+
+/// Whether a secret can be read back after it was shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Revealable {
+    /// It cannot: only digests are kept.
+    #[default]
+    No,
+    /// Administrators with the scope for it can.
+    Yes,
 }
 
 /// In which form a new API token is made.
@@ -98,9 +112,13 @@ impl Accounts {
         let made = async {
             must_be_device(device)?;
             let now = self.parts.clock.now().wall;
+            let revealable = new.revealable;
             let grant = self.grant(device, CredentialKind::DeviceToken, new, now)?;
             let lookup = &self.parts.vault.handles().lookup;
-            let made = device_token::issue::issue(form, lookup, grant, now)?;
+            let mut made = device_token::issue::issue(form, lookup, grant, now)?;
+            if revealable == Revealable::Yes {
+                self.make_revealable(&mut made)?;
+            }
             self.keep(made, actor).await
         };
         self.counted(CredentialKind::DeviceToken, made.await)
@@ -184,24 +202,28 @@ impl Accounts {
         actor: &Actor,
     ) -> Result<Issued> {
         let made = async {
-            let kinds = self.kinds();
-            let settings = &kinds.issuers.api_token;
-            let form = self.api_token_form(form)?;
             let now = self.parts.clock.now().wall;
             let grant = self.grant(principal, CredentialKind::ApiToken, new, now)?;
-            let lookup = &self.parts.vault.handles().lookup;
-            let pool = &self.parts.slow_pool;
-            let made = api_token::issue::issue(settings, &form, lookup, pool, grant, now)
-                .await
-                .map_err(|error| match error {
-                    api_token::issue::IssueError::NotAccepted => self.unknown_form("this form"),
-                    api_token::issue::IssueError::NoRandomness(e) => e.into(),
-                    api_token::issue::IssueError::SlowPool(e) => e.into(),
-                    api_token::issue::IssueError::SlowDigest(e) => e.into(),
-                })?;
-            self.keep(made, actor).await
+            self.keep(self.make_api_token(form, grant).await?, actor).await
         };
         self.counted(CredentialKind::ApiToken, made.await)
+    }
+
+    /// An API token in this form, not yet stored.
+    pub(super) async fn make_api_token(&self, form: &ApiTokenForm, grant: Grant) -> Result<IssuedCredential> {
+        use api_token::issue::IssueError;
+        let kinds = self.kinds();
+        let settings = &kinds.issuers.api_token;
+        let form = self.api_token_form(form)?;
+        let (lookup, pool) = (&self.parts.vault.handles().lookup, &self.parts.slow_pool);
+        api_token::issue::issue(settings, &form, lookup, pool, grant, self.now())
+            .await
+            .map_err(|error| match error {
+                IssueError::NotAccepted => self.unknown_form("this form"),
+                IssueError::NoRandomness(e) => e.into(),
+                IssueError::SlowPool(e) => e.into(),
+                IssueError::SlowDigest(e) => e.into(),
+            })
     }
 
     fn api_token_form(&self, form: &ApiTokenForm) -> Result<api_token::issue::IssueForm> {
@@ -285,6 +307,13 @@ impl Accounts {
                 "a point of time that is still to come",
             ));
         }
+        if new.revealable == Revealable::Yes && kind != CredentialKind::DeviceToken {
+            return Err(AccountsError::bad(
+                "revealable",
+                "`true`",
+                "none: only device tokens can be read back",
+            ));
+        }
         Ok(Grant {
             principal: principal.id.clone(),
             name: match new.name {
@@ -296,9 +325,9 @@ impl Accounts {
             networks: new.networks,
             transport: new.transport,
             expires_at: new.expires_at,
-            about: new.about,
-            environment: new.environment,
-            limits: new.limits,
+            about: noting::about(new.about)?,
+            environment: new.environment.as_deref().map(noting::environment).transpose()?,
+            limits: new.limits.map(noting::limits).transpose()?,
         })
     }
 
@@ -337,7 +366,7 @@ impl Accounts {
     }
 }
 
-fn shown(made: IssuedCredential) -> Issued {
+pub(super) fn shown(made: IssuedCredential) -> Issued {
     Issued {
         secret: made.secret,
         kind: made.record.kind,
@@ -348,7 +377,7 @@ fn shown(made: IssuedCredential) -> Issued {
     }
 }
 
-fn must_be_device(principal: &PrincipalRecord) -> Result<()> {
+pub(super) fn must_be_device(principal: &PrincipalRecord) -> Result<()> {
     match principal.kind {
         PrincipalKind::Device => Ok(()),
         other => Err(AccountsError::bad(

@@ -19,8 +19,8 @@ use crate::crypto::{
     random,
 };
 use crate::domain::clock::UnixMillis;
-use crate::domain::ids::KeyId;
-use crate::domain::secret::SecretBytes;
+use crate::domain::ids::{CredentialId, KeyId};
+use crate::domain::secret::{SecretBytes, SecretText};
 use crate::store::{KeyPurpose, KeyRecord, KeyState, Store, StoreError};
 
 /// Letters of a key's id: 62 bits, short enough to stand in every token.
@@ -157,6 +157,26 @@ impl KeyVault {
         Ok(Refreshed::Replaced)
     }
 
+    /// Seals what the holder of a credential presents, for that credential's row alone.
+    pub(super) fn seal_secret(&self, of: &CredentialId, secret: &SecretText) -> Result<Vec<u8>> {
+        Ok(self
+            .data_key
+            .seal(&secret_purpose(of), secret.expose().as_bytes())?)
+    }
+
+    /// Opens what was sealed for this credential.
+    pub(super) fn open_secret(&self, of: &CredentialId, sealed: &[u8]) -> Result<SecretText> {
+        let opened = self.data_key.open(&secret_purpose(of), sealed).ok();
+        let text = opened.and_then(|bytes| String::from_utf8(bytes.expose().to_vec()).ok());
+        text.map(SecretText::new).ok_or_else(|| {
+            AccountsError::Unusable(
+                "the stored secret was sealed under another data key, or for another credential; restore the data \
+                 key that belongs to this store"
+                    .to_owned(),
+            )
+        })
+    }
+
     /// Makes a new current key of this purpose; in use here when the call returns.
     pub(super) async fn rotate(
         &self,
@@ -179,6 +199,10 @@ impl KeyVault {
             created_at: now,
         })
     }
+}
+
+fn secret_purpose(of: &CredentialId) -> String {
+    format!("credential {of}")
 }
 
 async fn insert(

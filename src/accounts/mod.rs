@@ -12,10 +12,13 @@ pub mod expiry;
 mod hand_over;
 mod issuing;
 mod keys;
+mod lifecycle;
+mod noting;
 mod principals;
 mod reading;
 mod revoking;
 mod sealing;
+mod tenants;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -29,11 +32,13 @@ pub use self::actor::Actor;
 pub use self::administrators::Administrators;
 pub use self::error::{AccountsError, Result};
 pub use self::hand_over::{HandedOver, hand_over_administrator_token};
-pub use self::issuing::{ApiTokenForm, Issued, NewCredential};
+pub use self::issuing::{ApiTokenForm, Issued, NewCredential, Revealable};
 pub use self::keys::{KeyHandles, KeyInfo, KeyVault, Refreshed};
-pub use self::principals::{DeviceName, NewPrincipal};
+pub use self::lifecycle::CredentialChange;
+pub use self::principals::{DeviceName, NewPrincipal, Place, PrincipalChange};
 pub use self::revoking::{Known, LookupRotation, Revoked};
 pub use self::sealing::{NewAccessToken, NewSealedToken, SealedForm};
+pub use self::tenants::PartyChange;
 pub use crate::authn::kinds::basic::issue::Password;
 pub use crate::authn::kinds::device_token::IssueForm as DeviceTokenForm;
 pub use crate::store::{

@@ -5,13 +5,19 @@
 
 use super::actor::Actor;
 use super::error::{AccountsError, Result};
-use super::{About, Accounts, Enabled, Page, PrincipalFilter, PrincipalRecord};
+use super::issuing::{Issued, NewCredential, must_be_device};
+use super::tenants::PartyChange;
+use super::{
+    About, Accounts, CredentialFilter, CredentialState, Enabled, Page, PrincipalFilter, PrincipalRecord,
+    noting,
+};
 use crate::authn::revocation::RevocationIndex;
 use crate::cluster::RevocationSink;
 use crate::crypto;
-use crate::domain::identity::PrincipalKind;
-use crate::domain::ids::PrincipalId;
+use crate::domain::identity::{CredentialKind, PrincipalKind};
+use crate::domain::ids::{CustomerId, PrincipalId, TenantId};
 use crate::domain::scope::Role;
+use crate::store::{AuditDraft, Holdings};
 
 /// Longest name for people and longest name in outside systems, in bytes.
 const MAX_NAME_BYTES: usize = 255;
@@ -27,6 +33,48 @@ pub struct NewPrincipal {
     pub name: Option<String>,
     /// Its roles.
     pub roles: Vec<Role>,
+    /// Where it belongs.
+    pub place: Place,
+    /// What people wrote on it.
+    pub about: About,
+}
+
+impl NewPrincipal {
+    /// One of this kind that has nothing yet.
+    pub fn of(kind: PrincipalKind) -> Self {
+        Self {
+            kind,
+            external_id: None,
+            name: None,
+            roles: Vec::new(),
+            place: Place::default(),
+            about: About::default(),
+        }
+    }
+}
+
+/// Where a principal belongs.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Place {
+    /// Its tenant.
+    pub tenant: Option<TenantId>,
+    /// Its customer, within the tenant.
+    pub customer: Option<CustomerId>,
+    /// The network (a service account) that may speak for it; devices only.
+    pub network: Option<PrincipalId>,
+    /// What the network calls it; with a network only.
+    pub serial: Option<String>,
+}
+
+/// What shall be different of a principal; `None` leaves it as it is.
+#[derive(Debug, Clone, Default)]
+pub struct PrincipalChange {
+    /// Name, state and notes.
+    pub party: PartyChange,
+    /// Its roles; replaces all of them.
+    pub roles: Option<Vec<Role>>,
+    /// Its network and serial number; `Some((None, None))` takes it out of its network.
+    pub network: Option<(Option<PrincipalId>, Option<String>)>,
 }
 
 /// What a device was found by.
@@ -68,6 +116,29 @@ pub(super) fn name(field: &'static str, text: &str) -> Result<String> {
     Ok(text.to_owned())
 }
 
+/// A serial number needs a network, and only devices belong to one.
+fn check_network(kind: PrincipalKind, network: Option<&PrincipalId>, serial: Option<&str>) -> Result<()> {
+    match (network, serial) {
+        (None, None) => Ok(()),
+        (Some(_), Some(text)) if kind == PrincipalKind::Device => name("serial", text).map(drop),
+        (Some(_), Some(_)) => Err(AccountsError::bad(
+            "network",
+            "a value",
+            "none: only devices belong to networks",
+        )),
+        (Some(_), None) => Err(AccountsError::bad(
+            "serial",
+            "nothing",
+            "what the network calls the device",
+        )),
+        (None, Some(_)) => Err(AccountsError::bad(
+            "network",
+            "nothing",
+            "the network that calls the device so",
+        )),
+    }
+}
+
 impl Accounts {
     /// Makes a device, user or service account.
     pub async fn create_principal(&self, new: NewPrincipal, actor: &Actor) -> Result<PrincipalRecord> {
@@ -97,23 +168,29 @@ impl Accounts {
             (PrincipalKind::Device, Some(external_id)) => device_id(external_id)?,
             _ => PrincipalId::random(),
         };
+        let place = new.place;
+        check_network(new.kind, place.network.as_ref(), place.serial.as_deref())?;
         let record = PrincipalRecord {
             id,
             kind: new.kind,
-            tenant: None,
-            customer: None,
+            tenant: place.tenant,
+            customer: place.customer,
             name: shown,
             external_id,
             roles: new.roles,
             enabled: Enabled::Yes,
             created_at: self.parts.clock.now().wall,
-            about: About::default(),
-            network: None,
-            serial: None,
+            about: noting::about(new.about)?,
+            network: place.network,
+            serial: place.serial,
             version: 1,
         };
         let roles: Vec<&str> = record.roles.iter().map(Role::as_str).collect();
-        let detail = serde_json::json!({"name": record.name, "roles": roles});
+        let detail = serde_json::json!({
+            "name": record.name,
+            "roles": roles,
+            "tenant": record.tenant.as_ref().map(TenantId::as_str),
+        });
         let act = format!("{}.create", record.kind.as_str());
         let draft = actor.draft(record.created_at, &act, record.id.as_str(), detail);
         self.store().insert_principal(&record, &draft).await?;
@@ -151,10 +228,8 @@ impl Accounts {
             return Ok(found);
         }
         let new = NewPrincipal {
-            kind: PrincipalKind::Service,
             external_id: Some(called.clone()),
-            name: None,
-            roles: Vec::new(),
+            ..NewPrincipal::of(PrincipalKind::Service)
         };
         match self.create_principal(new, actor).await {
             // Somebody else made it in the meantime.
@@ -207,6 +282,106 @@ impl Accounts {
         page: &Page,
     ) -> Result<Vec<PrincipalRecord>> {
         Ok(self.store().list_principals(filter, page).await?)
+    }
+
+    /// Changes a principal of this version; whatever its version when none is given. Switching it off ends
+    /// everything it holds that has no row.
+    pub async fn update_principal(
+        &self,
+        id: &PrincipalId,
+        change: &PrincipalChange,
+        version: Option<u64>,
+        actor: &Actor,
+    ) -> Result<PrincipalRecord> {
+        let mut record = self.principal(id).await?;
+        record.version = version.unwrap_or(record.version);
+        change
+            .party
+            .apply(&mut record.name, &mut record.enabled, &mut record.about)?;
+        let mut told = change.party.told();
+        if let Some(roles) = &change.roles {
+            record.roles.clone_from(roles);
+            let texts: Vec<&str> = roles.iter().map(Role::as_str).collect();
+            told.insert("roles".to_owned(), texts.into());
+        }
+        if let Some((network, serial)) = &change.network {
+            check_network(record.kind, network.as_ref(), serial.as_deref())?;
+            told.insert(
+                "network".to_owned(),
+                network.as_ref().map(PrincipalId::as_str).into(),
+            );
+            record.network.clone_from(network);
+            record.serial.clone_from(serial);
+        }
+        let act = format!("{}.update", record.kind.as_str());
+        let draft = actor.draft(self.now(), &act, id.as_str(), told.into());
+        self.keep_principal(&record, Holdings::Keep, &draft).await
+    }
+
+    /// Hands a device over to another tenant and customer: everything it held is over when this returns. A
+    /// token for the new owner is made when the device had a living one.
+    pub async fn transfer_device(
+        &self,
+        id: &PrincipalId,
+        tenant: Option<TenantId>,
+        customer: Option<CustomerId>,
+        actor: &Actor,
+    ) -> Result<(PrincipalRecord, Option<Issued>)> {
+        let before = self.principal(id).await?;
+        must_be_device(&before)?;
+        let filter = CredentialFilter {
+            kind: Some(CredentialKind::DeviceToken),
+            principal: Some(id.clone()),
+            state: Some((CredentialState::Active, self.now())),
+            ..CredentialFilter::default()
+        };
+        let had = self.store().list_credentials(&filter, &Page::first(1)).await?;
+        let record = PrincipalRecord {
+            tenant,
+            customer,
+            // The old owner's network speaks for it no more.
+            network: None,
+            serial: None,
+            ..before
+        };
+        let detail = serde_json::json!({
+            "tenant": record.tenant.as_ref().map(TenantId::as_str),
+            "customer": record.customer.as_ref().map(CustomerId::as_str),
+        });
+        let draft = actor.draft(self.now(), "device.transfer", id.as_str(), detail);
+        let moved = self.keep_principal(&record, Holdings::End, &draft).await?;
+        let issued = match had.first() {
+            None => None,
+            Some(_) => {
+                let form = self.device_token_form();
+                let new = NewCredential::default();
+                Some(self.create_device_token(&moved, form, new, actor).await?)
+            }
+        };
+        Ok((moved, issued))
+    }
+
+    /// Deletes a principal and everything it holds.
+    pub async fn delete_principal(&self, id: &PrincipalId, actor: &Actor) -> Result<()> {
+        let record = self.principal(id).await?;
+        let act = format!("{}.delete", record.kind.as_str());
+        // No name: what was deleted shall not live on in the trail.
+        let draft = actor.draft(self.now(), &act, id.as_str(), serde_json::Value::Null);
+        let ended = self.store().delete_principal(id, &draft).await?;
+        self.parts.revocations.apply(&ended);
+        Ok(())
+    }
+
+    async fn keep_principal(
+        &self,
+        record: &PrincipalRecord,
+        holdings: Holdings,
+        draft: &AuditDraft,
+    ) -> Result<PrincipalRecord> {
+        let news = self.store().update_principal(record, holdings, draft).await?;
+        self.parts.revocations.apply(&news);
+        (self.parts.created)();
+        self.principal(&record.id).await
     }
 
     /// Switches a principal off or on. Switching off ends everything it holds that has no row (sealed

@@ -93,10 +93,8 @@ fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 async fn issue(rooms: &Rooms) -> anyhow::Result<Vec<Sample>> {
     let (accounts, actor) = (&rooms.accounts, Actor::system());
     let principal = |kind, name: &str| NewPrincipal {
-        kind,
         external_id: Some(name.to_owned()),
-        name: None,
-        roles: Vec::new(),
+        ..NewPrincipal::of(kind)
     };
     let device = accounts
         .create_principal(principal(PrincipalKind::Device, "thermometer-7"), &actor)

@@ -7,7 +7,7 @@ use super::super::testing::{Folder, Instance, START, actor};
 use super::super::{
     About, AccountsError, ApiTokenForm, CredentialFilter, CredentialLimits, DeviceName, DeviceTokenForm,
     Enabled, NewAccessToken, NewCredential, NewPrincipal, NewSealedToken, Page, Password, PrincipalFilter,
-    SealedForm, Transport,
+    Revealable, SealedForm, Transport,
 };
 use super::{api_token, device, device_token, jwt, sealed};
 use crate::domain::identity::{CredentialKind, PrincipalKind};
@@ -108,6 +108,7 @@ async fn limits_travel_into_the_credential() {
             requests: Some("100:1".to_owned()),
             ..CredentialLimits::default()
         }),
+        revealable: Revealable::No,
     };
     let made = on
         .accounts
@@ -219,12 +220,7 @@ async fn bad_requests_say_what_was_found_and_expected() {
         expires_at: Some(START),
         ..fresh()
     };
-    let nameless = NewPrincipal {
-        kind: PrincipalKind::Device,
-        external_id: None,
-        name: None,
-        roles: Vec::new(),
-    };
+    let nameless = NewPrincipal::of(PrincipalKind::Device);
     let unknown = ApiTokenForm::parse("zz");
     let by = actor();
     for (error, part) in [
@@ -306,10 +302,8 @@ async fn bad_requests_say_what_was_found_and_expected() {
         assert!(!text.contains("pA5$w0rd"), "{text}");
     }
     let again = NewPrincipal {
-        kind: PrincipalKind::Device,
         external_id: device.external_id.clone(),
-        name: None,
-        roles: Vec::new(),
+        ..NewPrincipal::of(PrincipalKind::Device)
     };
     let error = accounts.create_principal(again, &by).await.expect_err("taken");
     assert!(matches!(error, AccountsError::Conflict(_)), "{error}");

@@ -3,6 +3,8 @@
 mod administrators;
 mod issuing;
 mod keys;
+mod lifecycle;
+mod parties;
 mod revoking;
 
 use super::testing::{Instance, actor};
@@ -12,10 +14,8 @@ use crate::domain::scope::ScopeSet;
 
 async fn device(on: &Instance, name: &str) -> PrincipalRecord {
     let new = NewPrincipal {
-        kind: PrincipalKind::Device,
         external_id: Some(name.to_owned()),
-        name: None,
-        roles: Vec::new(),
+        ..NewPrincipal::of(PrincipalKind::Device)
     };
     on.accounts
         .create_principal(new, &actor())

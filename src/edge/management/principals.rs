@@ -76,10 +76,9 @@ pub(super) async fn create_device(
     Json(wanted): Json<CreateDevice>,
 ) -> Reply {
     let new = NewPrincipal {
-        kind: PrincipalKind::Device,
         external_id: wanted.identifier,
         name: wanted.name,
-        roles: Vec::new(),
+        ..NewPrincipal::of(PrincipalKind::Device)
     };
     let made = accounts.create_principal(new, &actor).await?;
     Ok((StatusCode::CREATED, axum::Json(show::principal(made))).into_response())
@@ -105,10 +104,10 @@ pub(super) async fn create(
         ));
     }
     let new = NewPrincipal {
-        kind,
         external_id: Some(wanted.external_id),
         name: wanted.name,
         roles: input::roles(&wanted.roles)?,
+        ..NewPrincipal::of(kind)
     };
     let made = accounts.create_principal(new, &actor).await?;
     Ok((StatusCode::CREATED, axum::Json(show::principal(made))).into_response())
