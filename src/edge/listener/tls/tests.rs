@@ -267,6 +267,19 @@ async fn the_protocol_is_what_was_agreed_and_nothing_agreed_is_http1() {
         let (_, accepted) = meet(&tls, &client(&[&made], offered), "a.example").await;
         assert_eq!(accepted.map(|a| a.protocol), expected, "{offered:?}");
     }
+    // Where HTTP/2 is off it is not offered.
+    let settings = TlsSettings {
+        certificates: set(&[&made]),
+        min_version: MinVersion::Tls12,
+    };
+    let without = Tls::new(&settings, None).expect("TLS");
+    let both = client(&[&made], &[b"h2", b"http/1.1"]);
+    let (met, accepted) = meet(&without, &both, "a.example").await;
+    assert_eq!(accepted.map(|a| a.protocol), Some(Protocol::Http1));
+    assert_eq!(
+        met.expect("met").get_ref().1.alpn_protocol(),
+        Some(&b"http/1.1"[..])
+    );
 }
 
 #[tokio::test]
