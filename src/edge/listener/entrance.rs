@@ -225,11 +225,11 @@ mod tests {
     #[tokio::test]
     async fn a_header_that_does_not_come_whole_is_not_waited_for() {
         for sent in ["", "PROXY ", "PROXY TCP4 192.0.2.7", "\r\n\r\n\0\r\nQUIT\n\x21"] {
-            let (mut ours, mut theirs) = tokio::io::duplex(64);
+            let (mut ours, mut theirs) = duplex(64);
             theirs.write_all(sent.as_bytes()).await.expect("written");
             let waited = tokio::time::timeout(NEVER, introduce(&mut ours, SOON)).await;
             assert_eq!(waited, Ok(None), "{sent:?}, and then silence");
-            let (mut ours, mut theirs) = tokio::io::duplex(64);
+            let (mut ours, mut theirs) = duplex(64);
             theirs.write_all(sent.as_bytes()).await.expect("written");
             drop(theirs);
             let ended = tokio::time::timeout(NEVER, introduce(&mut ours, NEVER * 2)).await;
@@ -239,7 +239,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_comes_behind_a_header_is_kept_for_who_reads_on() {
-        let (mut ours, mut theirs) = tokio::io::duplex(64);
+        let (mut ours, mut theirs) = duplex(64);
         theirs.write_all(b"PROXY UNKNOWN\r\nGET").await.expect("written");
         let introduced = introduce(&mut ours, NEVER).await;
         assert_eq!(introduced, Some((Said::Nothing, b"GET".to_vec())));
