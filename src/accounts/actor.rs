@@ -49,6 +49,15 @@ impl Actor {
         self.scopes.grants(wanted) || all()
     }
 
+    /// Somebody who proved nothing, such as a device that asks for its first token.
+    pub fn unproven(from: ClientIp) -> Self {
+        Self {
+            name: "anonymous".to_owned(),
+            from: Some(from.to_string()),
+            scopes: ScopeSet::nothing(),
+        }
+    }
+
     /// The name as it stands in the trail.
     pub fn name(&self) -> &str {
         &self.name

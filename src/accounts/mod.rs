@@ -6,10 +6,13 @@
 
 mod actor;
 mod administrators;
+mod callers;
 pub mod data_folder;
 mod error;
 pub mod expiry;
+mod generation;
 mod hand_over;
+mod introspection;
 mod issuing;
 mod keys;
 mod lifecycle;
@@ -30,8 +33,14 @@ use arc_swap::ArcSwap;
 
 pub use self::actor::Actor;
 pub use self::administrators::Administrators;
+pub use self::callers::{Call, Callers, Channel, TurnedAway};
 pub use self::error::{AccountsError, Result};
+pub use self::generation::{
+    DeviceTokens, Generated, GenerationCounts, GenerationLimits, GenerationMode, GenerationSettings,
+    IdentifierForm, NotGenerated, Validity,
+};
 pub use self::hand_over::{HandedOver, hand_over_administrator_token};
+pub use self::introspection::{ClientProof, NotAnswered, TokenClients};
 pub use self::issuing::{ApiTokenForm, Issued, NewCredential, Revealable};
 pub use self::keys::{KeyHandles, KeyInfo, KeyVault, Refreshed};
 pub use self::lifecycle::CredentialChange;
@@ -50,6 +59,7 @@ pub use crate::store::{
 use crate::authn::Verifiers;
 use crate::authn::kinds::{api_token, basic, jwt, sealed_device_token};
 use crate::authn::revocation::RevocationIndex;
+use crate::cluster::{FeedState, RevocationSink};
 use crate::domain::clock::{Clock, UnixMillis};
 use crate::runtime::slow_pool::SlowPool;
 use crate::store::Store;
@@ -88,6 +98,8 @@ pub struct Parts {
     pub vault: KeyVault,
     /// Where revocations take effect in this process.
     pub revocations: Arc<RevocationIndex>,
+    /// How far those of other processes were read.
+    pub feed: Arc<FeedState>,
     /// Called after creations.
     pub created: Created,
     /// Slow digests.
@@ -97,6 +109,9 @@ pub struct Parts {
     /// The time.
     pub clock: Clock,
 }
+
+/// Revocations read at once.
+const REVOCATIONS_AT_ONCE: u32 = 1000;
 
 /// The use cases.
 pub struct Accounts {
@@ -139,6 +154,22 @@ impl Accounts {
     /// Our keys.
     pub fn vault(&self) -> &KeyVault {
         &self.parts.vault
+    }
+
+    /// Lets every revocation that is stored by now hold in this process, not only those that its feed has read:
+    /// for whoever is about to make something out of a credential that may have been revoked elsewhere.
+    pub(crate) async fn read_revocations(&self) -> Result<()> {
+        let mut from = self.parts.feed.position();
+        loop {
+            let rows = self.store().revocations_after(from, REVOCATIONS_AT_ONCE).await?;
+            for row in &rows {
+                RevocationIndex::apply(&self.parts.revocations, row);
+                from = row.seq;
+            }
+            if rows.len() < REVOCATIONS_AT_ONCE as usize {
+                return Ok(());
+            }
+        }
     }
 
     /// Puts keys in place that another process rotated, and lets remembered verdicts be made again then.

@@ -13,7 +13,7 @@ use crate::authn::verifier::{Blame, Inspection, Rejection, Verified};
 use crate::authn::{Toll, Verifier, kinds::jwt::MAX_LEEWAY};
 use crate::cluster::RevocationSink;
 use crate::domain::clock::UnixMillis;
-use crate::domain::identity::CredentialKind;
+use crate::domain::identity::{CredentialKind, Identity};
 use crate::domain::ids::{CredentialId, PrincipalId, TenantId};
 use crate::domain::reason::Reason;
 use crate::domain::secret::SecretText;
@@ -68,15 +68,20 @@ impl Accounts {
     /// Ends a credential that somebody presents, such as one that was found in a public place.
     pub async fn revoke_presented(&self, secret: &SecretText, actor: &Actor) -> Result<Revoked> {
         let verified = self.identify(secret).await?;
-        let id = verified.identity.credential;
-        let (known, until) = match verified.identity.credential_kind {
+        self.revoke_identified(&verified.identity, actor).await
+    }
+
+    /// Ends the credential that this identity was proved with.
+    pub(super) async fn revoke_identified(&self, identity: &Identity, actor: &Actor) -> Result<Revoked> {
+        let id = identity.credential.clone();
+        let (known, until) = match identity.credential_kind {
             // Clocks differ: kept a little longer than the token can be presented.
             CredentialKind::SealedDeviceToken | CredentialKind::Jwt => (
                 Known::NotStored,
-                verified.identity.expires_at.map(|at| at.plus(2 * MAX_LEEWAY)),
+                identity.expires_at.map(|at| at.plus(2 * MAX_LEEWAY)),
             ),
             CredentialKind::DeviceToken | CredentialKind::ApiToken | CredentialKind::Basic => {
-                (Known::Stored, verified.identity.expires_at)
+                (Known::Stored, identity.expires_at)
             }
         };
         let target = RevocationTarget::Credential(id.clone());

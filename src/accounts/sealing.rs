@@ -11,6 +11,7 @@ use super::issuing::Issued;
 use super::{Accounts, Enabled, PrincipalRecord};
 use crate::authn::kinds::jwt::AccessTokenGrant;
 use crate::authn::kinds::sealed_device_token;
+use crate::domain::clock::UnixMillis;
 use crate::domain::identity::CredentialKind;
 use crate::domain::ids::TenantId;
 use crate::domain::scope::{Permission, ScopeSet};
@@ -54,15 +55,26 @@ pub struct NewAccessToken {
 impl Accounts {
     /// Seals a token for a device, registered or not. Nothing but the audit row is stored.
     pub async fn issue_sealed(&self, new: NewSealedToken, actor: &Actor) -> Result<Issued> {
-        let made = self.seal(new, actor).await;
+        let now = self.parts.clock.now().wall;
+        self.issue_sealed_at(new, now, actor).await
+    }
+
+    /// The same, made at this instant: one from before whatever vouched for the device was looked at, so that
+    /// a revocation that comes between the two ends the token too.
+    pub(super) async fn issue_sealed_at(
+        &self,
+        new: NewSealedToken,
+        now: UnixMillis,
+        actor: &Actor,
+    ) -> Result<Issued> {
+        let made = self.seal(new, now, actor).await;
         self.counted(CredentialKind::SealedDeviceToken, made)
     }
 
-    async fn seal(&self, new: NewSealedToken, actor: &Actor) -> Result<Issued> {
+    async fn seal(&self, new: NewSealedToken, now: UnixMillis, actor: &Actor) -> Result<Issued> {
         use sealed_device_token::issue::{self, IssueError};
         let kinds = self.kinds();
         let settings = kinds.issuers.sealed_device_token.as_ref();
-        let now = self.parts.clock.now().wall;
         if new.form == SealedForm::Compatible && (new.tenant.is_some() || !new.scopes.is_empty()) {
             return Err(AccountsError::bad(
                 "format",

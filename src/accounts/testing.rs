@@ -168,6 +168,7 @@ impl Instance {
             store: store.clone(),
             vault,
             revocations,
+            feed: Arc::clone(follower.state()),
             created: Arc::new(move || {
                 counter.fetch_add(1, Ordering::SeqCst);
                 cache.cache().credential_created();

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 
+use super::endpoints;
 use super::kinds::Kinds;
 use super::rooms::Rooms;
 use crate::authn::kinds::jwt;
@@ -49,6 +50,7 @@ pub(super) fn build(
         decide: Arc::new(rooms.gate(settings, kinds)?),
         listeners: settings.listeners.iter().map(|l| Arc::new(profile(l))).collect(),
         own_pages: own_pages(settings, rooms),
+        endpoints: endpoints::on_the_proxy(settings, rooms),
         access: settings.access_log.as_ref().map(|log| Arc::clone(&log.policy)),
     })
 }

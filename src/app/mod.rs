@@ -5,6 +5,7 @@ mod convert;
 mod demo;
 mod doors;
 mod echo;
+mod endpoints;
 mod gauges;
 mod hand_over;
 mod kinds;

@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::doors::Doors;
 use super::rooms::Rooms;
-use super::{live, serve};
+use super::{endpoints, live, serve};
 use crate::config::{self, Change, Changes, Environment, Flags, Loaded, NamedFile, Offer, Problems, Since};
 use crate::edge::management::wire::OfferedConfig;
 use crate::edge::proxy::InForce;
@@ -273,6 +273,8 @@ impl Reloader {
         live::attend(&standing, Some(&before), &self.tasks);
         self.in_force.replace(standing);
         rooms.replace_kinds(kinds, settings);
+        let at_the_admin_door = endpoints::on_the_admin_door(settings, rooms);
+        rooms.admin_endpoints.store(Arc::new(at_the_admin_door));
         doors.put(&rooms.metrics, rooms.clock.now().wall);
         live::dismiss(&self.in_force.current(), &before, &rooms.metrics);
         self.forget(loaded);

@@ -13,7 +13,7 @@ use arc_swap::ArcSwap;
 
 use super::convert;
 use super::kinds::Kinds;
-use crate::accounts::{self, Accounts, KeyHandles, KeyVault};
+use crate::accounts::{self, Accounts, GenerationCounts, KeyHandles, KeyVault};
 use crate::audit::{AuditQueue, UsageRecorder, retain};
 use crate::authn::Authn;
 use crate::authn::revocation::RevocationIndex;
@@ -21,6 +21,8 @@ use crate::cluster::{FeedState, Follower};
 use crate::config::Settings;
 use crate::crypto::{CacheDigester, random};
 use crate::domain::clock::{Clock, JumpDetector};
+use crate::edge::endpoints::Endpoints;
+use crate::edge::management;
 use crate::gate::assertion::AssertionSigner;
 use crate::gate::routes::RouteTable;
 use crate::gate::upstream_headers::{RequestIds, UpstreamHeaders};
@@ -61,6 +63,10 @@ pub struct Rooms {
     pub kinds: Arc<ArcSwap<Kinds>>,
     /// What the next ones are built on.
     pub(super) ground: Ground,
+    /// What the generation endpoint made lately.
+    pub(super) generated: Arc<GenerationCounts>,
+    /// The public auth endpoints at the admin door.
+    pub(super) admin_endpoints: management::endpoints::Mounted,
     /// How fresh the revocation feed is.
     pub feed: Arc<FeedState>,
     /// Slow digests.
@@ -136,6 +142,7 @@ impl Rooms {
             store: Arc::clone(&store),
             vault,
             revocations,
+            feed: Arc::clone(&feed),
             created,
             slow_pool: slow_pool.clone(),
             metrics: Arc::clone(&metrics),
@@ -151,6 +158,8 @@ impl Rooms {
             audit,
             kinds: Arc::new(ArcSwap::from_pointee(kinds)),
             ground,
+            generated: Arc::default(),
+            admin_endpoints: Arc::new(ArcSwap::from_pointee(Endpoints::none())),
             feed,
             slow_pool,
             metrics,

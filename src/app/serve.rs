@@ -17,7 +17,7 @@ use super::hand_over::{Inherited, STORE_LOCK, Succession};
 use super::reload::{Asks, Reloader, Reloads, Requested, Source};
 use super::rooms::Rooms;
 use super::side_doors::SideDoors;
-use super::{doors, live, logs};
+use super::{doors, endpoints, live, logs};
 use crate::accounts::{HandedOver, hand_over_administrator_token};
 use crate::authz::policy::{Access, RoutePolicy};
 use crate::config::{Loaded, Settings};
@@ -126,6 +126,8 @@ impl Process {
             inherited.possessions().add(STORE_LOCK.to_owned(), &lock);
         }
         runtime.block_on(first_administrator(settings, &rooms))?;
+        let at_the_admin_door = endpoints::on_the_admin_door(settings, &rooms);
+        rooms.admin_endpoints.store(Arc::new(at_the_admin_door));
         let side_tasks = Tasks::on(runtime.handle().clone());
         let (reloads, asks) = Reloads::channel();
         let side_doors = runtime.block_on(SideDoors::bind(settings, &mut inherited, &tasks, &side_tasks))?;

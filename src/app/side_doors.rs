@@ -85,6 +85,7 @@ impl SideDoors {
                 address,
                 Arc::clone(&rooms.accounts),
                 Arc::new(administrators),
+                Arc::clone(&rooms.admin_endpoints),
                 tasks.clone(),
                 end,
             );

@@ -16,6 +16,7 @@ pub mod throttle;
 pub mod toll;
 pub mod verifier;
 pub mod verifiers;
+pub mod windows;
 
 #[cfg(test)]
 pub mod testing;

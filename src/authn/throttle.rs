@@ -14,20 +14,15 @@
 //!
 //! It stands behind the cache: what is cached, or was good when it was last looked up, is never asked
 //! about. Asked by `service` before a look-up and by `toll` before a slow hash. Sans-I/O: time is an
-//! argument. Memory is bounded: a full shard first forgets windows that are over, then any one.
+//! argument. Memory is bounded (`windows`).
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher, Hash};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use parking_lot::Mutex;
-
+use super::windows::Windows;
 use crate::domain::clock::MonoMillis;
 use crate::domain::net::ClientIp;
 use crate::telemetry::labels::ThrottledBy;
-
-const SHARDS: usize = 16;
 
 /// How many failures are tolerated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,12 +76,12 @@ pub struct FailedCredentialThrottle {
 impl FailedCredentialThrottle {
     /// Nothing has failed yet.
     pub fn new(settings: ThrottleSettings) -> Self {
-        let per_shard = settings.max_entries.div_ceil(SHARDS).max(1);
+        let max_entries = settings.max_entries;
         Self {
             settings,
-            hashes_by_address: Windows::new(per_shard),
-            hashes_by_public_id: Windows::new(per_shard),
-            look_ups_by_address: Windows::new(per_shard),
+            hashes_by_address: Windows::new(max_entries),
+            hashes_by_public_id: Windows::new(max_entries),
+            look_ups_by_address: Windows::new(max_entries),
         }
     }
 
@@ -144,68 +139,6 @@ fn refused(by: ThrottledBy, left_ms: u64) -> Leave {
     Leave::Refused {
         by,
         retry_after_secs: u32::try_from(left_ms.div_ceil(1000)).unwrap_or(u32::MAX).max(1),
-    }
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Window {
-    began: MonoMillis,
-    failures: u32,
-}
-
-struct Windows<K> {
-    shards: [Mutex<HashMap<K, Window, foldhash::fast::RandomState>>; SHARDS],
-    hasher: foldhash::fast::RandomState,
-    per_shard: usize,
-}
-
-impl<K: Hash + Eq + Copy> Windows<K> {
-    fn new(per_shard: usize) -> Self {
-        Self {
-            shards: Default::default(),
-            hasher: foldhash::fast::RandomState::default(),
-            per_shard,
-        }
-    }
-
-    fn shard(&self, key: &K) -> &Mutex<HashMap<K, Window, foldhash::fast::RandomState>> {
-        let slot = usize::try_from(self.hasher.hash_one(key) % SHARDS as u64).unwrap_or(0);
-        // The slot is below SHARDS by the remainder; `first` only satisfies the type.
-        self.shards.get(slot).unwrap_or(&self.shards[0])
-    }
-
-    fn left(&self, key: &K, limit: u32, window: Duration, now: MonoMillis) -> Option<u64> {
-        let shard = self.shard(key).lock();
-        let entry = shard.get(key)?;
-        let ends = entry.began.plus(window);
-        (entry.failures >= limit && now < ends).then(|| ends.since(now))
-    }
-
-    fn count(&self, key: K, window: Duration, now: MonoMillis) {
-        let mut shard = self.shard(&key).lock();
-        if !shard.contains_key(&key) && shard.len() >= self.per_shard {
-            shard.retain(|_, w| now < w.began.plus(window));
-            if shard.len() >= self.per_shard
-                && let Some(any) = shard.keys().next().copied()
-            {
-                shard.remove(&any);
-            }
-        }
-        let entry = shard.entry(key).or_insert(Window {
-            began: now,
-            failures: 0,
-        });
-        if now >= entry.began.plus(window) {
-            *entry = Window {
-                began: now,
-                failures: 0,
-            };
-        }
-        entry.failures = entry.failures.saturating_add(1);
-    }
-
-    fn entries(&self) -> usize {
-        self.shards.iter().map(|s| s.lock().len()).sum()
     }
 }
 

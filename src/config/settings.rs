@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::accounts::GenerationSettings;
 use crate::audit::{AuditSettings, UsageSettings};
 use crate::authn::cache::CacheSettings;
 use crate::authn::kinds::device_token::settings::IssueForm;
@@ -19,6 +20,7 @@ use crate::authz::policy::RoutePolicy;
 use crate::crypto::KeyBytes;
 use crate::domain::identity::WriteAccess;
 use crate::domain::net::NetworkSet;
+use crate::edge::endpoints::nest::ExtraFields;
 use crate::edge::listener::tls::TlsSettings;
 use crate::edge::listener::{ListenAddress, ProxyProtocol, Rates};
 use crate::edge::proxy::access::AccessSettings;
@@ -45,6 +47,8 @@ pub struct Settings {
     pub upstreams: Vec<UpstreamSettings>,
     /// Credential kinds.
     pub credentials: CredentialSettings,
+    /// The public auth endpoints.
+    pub endpoints: EndpointSettings,
     /// What is remembered.
     pub cache: CacheSettings,
     /// The failed-credential throttle.
@@ -210,6 +214,48 @@ impl IssuerSettings {
             subject_prefix: Arc::clone(&self.subject_prefix),
         }
     }
+}
+
+/// The public auth endpoints.
+#[derive(Debug, Clone)]
+pub struct EndpointSettings {
+    /// Those of sealed device tokens.
+    pub device_token: DeviceTokenEndpointSettings,
+    /// Token introspection.
+    pub introspection: ClientEndpointSettings,
+    /// Token revocation.
+    pub revocation: ClientEndpointSettings,
+}
+
+/// An endpoint for programs with a credential of their own.
+#[derive(Debug, Clone)]
+pub struct ClientEndpointSettings {
+    /// Its paths; empty: it is off.
+    pub paths: Vec<Box<str>>,
+    /// Where it stands.
+    pub door: EndpointDoor,
+}
+
+/// Doors that an endpoint may stand at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndpointDoor {
+    /// The proxy's listeners.
+    Proxy,
+    /// The admin door's TCP address.
+    Admin,
+}
+
+/// Endpoints of sealed device tokens.
+#[derive(Debug, Clone)]
+pub struct DeviceTokenEndpointSettings {
+    /// Where tokens are generated.
+    pub generate: Vec<Box<str>>,
+    /// Where tokens are validated.
+    pub validate: Vec<Box<str>>,
+    /// What is told of a new token.
+    pub extra_fields: ExtraFields,
+    /// How tokens are generated.
+    pub generation: GenerationSettings,
 }
 
 /// The bcrypt pool.

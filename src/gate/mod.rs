@@ -17,5 +17,5 @@ pub use decide::{Gate, Snapshot};
 pub use facts::{Facts, Scheme};
 pub use verdict::{Forwarding, Refusal, Verdict};
 
-/// What forwarding demands; made by `authz` alone.
-pub use crate::authz::Permit;
+/// How a request came, and what forwarding demands; the latter is made by `authz` alone.
+pub use crate::authz::{Encryption, Permit};

@@ -66,7 +66,7 @@ labels! {
         SlowHash = "slow_hash",
     }
 
-    /// By what the failed-credential throttle recognized the one it refused.
+    /// By what a throttle recognized the one it refused.
     ThrottledBy {
         /// The client's address (IPv6 by /64), by slow hashes that failed.
         Address = "address",
@@ -74,6 +74,12 @@ labels! {
         PublicId = "public_id",
         /// The client's address, by a flood of look-ups that failed.
         LookUps = "look_ups",
+        /// The client's address, by device tokens that were asked for.
+        IssuesPerAddress = "issues_per_address",
+        /// The device, by device tokens that were made for it.
+        IssuesPerDevice = "issues_per_device",
+        /// Everybody, by device tokens that were made.
+        IssuesOverall = "issues_overall",
     }
 
     /// How a configuration fared that was offered to a running process.

@@ -134,7 +134,7 @@ impl Metrics {
         )?;
         let throttled = d.counters(
             "throttle_refused_total",
-            "Tries refused by the failed-credential throttle, by what it recognized.",
+            "Tries refused by a throttle, by what it recognized.",
             &["by"],
         )?;
         let store_errors = d.counters(

@@ -114,7 +114,7 @@ const USES: &[(&str, &[&str])] = &[
 const OPEN: &[&str] = &["domain", "telemetry", "runtime"];
 
 /// Front doors know no sibling; these rooms of `edge` are open to all of them.
-const SHARED_IN_EDGE: &[&str] = &["answers"];
+const SHARED_IN_EDGE: &[&str] = &["answers", "endpoints"];
 
 /// Who may know a sibling nevertheless: the listener is no door, it hands its connections to one.
 const FEEDS: &[(&str, &str)] = &[("listener", "proxy")];

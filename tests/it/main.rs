@@ -27,6 +27,8 @@ mod cli;
 mod credentials_presented;
 /// What is shipped in `deploy/`: images, Kubernetes, systemd, Prometheus.
 mod deploy;
+/// The endpoints of the NestJS device token.
+mod device_token_endpoints;
 /// The set-ups under `examples/`, as their READMEs say, and in a browser.
 mod examples;
 /// Faults: a store that is locked or full, power cuts, an upstream that is down.
@@ -51,6 +53,8 @@ mod kinds;
 mod listeners;
 /// The metrics, as promtool and the documentation see them.
 mod metrics;
+/// Token introspection and revocation.
+mod oauth_endpoints;
 /// The process in operation: probes, logs, audit, usage, stop, start, what it refuses to start on.
 mod operations;
 /// Floods: slow hashes, failed credentials, small bounds.

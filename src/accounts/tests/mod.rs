@@ -1,6 +1,7 @@
 //! Promises of the use cases, each against a real store and a real verifying room.
 
 mod administrators;
+mod endpoints;
 mod issuing;
 mod keys;
 mod lifecycle;

@@ -33,7 +33,7 @@ impl Shapes {
     }
 
     /// Claims by API tokens alone.
-    pub(super) fn api_token(&self, credential: &[u8]) -> Option<CredentialKind> {
+    pub fn api_token(&self, credential: &[u8]) -> Option<CredentialKind> {
         let prefixed = self.prefixes.iter().any(|p| credential.starts_with(p));
         (prefixed || self.is_hex_token(credential)).then_some(CredentialKind::ApiToken)
     }
@@ -45,7 +45,7 @@ impl Shapes {
     }
 
     /// Claims where a bare word may stand: as behind `Bearer`, and anything else is an opaque token.
-    pub(super) fn any(&self, credential: &[u8]) -> CredentialKind {
+    pub fn any(&self, credential: &[u8]) -> CredentialKind {
         self.bearer(credential).unwrap_or(CredentialKind::DeviceToken)
     }
 

@@ -8,6 +8,7 @@
 pub mod access_log;
 pub mod credentials;
 pub mod doors;
+pub mod endpoints;
 pub mod engine;
 pub mod listeners;
 pub mod routes;
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 pub use access_log::AccessLog;
 pub use credentials::Credentials;
 pub use doors::{Admin, Status, Store};
+pub use endpoints::Endpoints;
 pub use engine::{Assertion, Audit, Cache, Drain, Log, Revocation, SlowHash, Throttle, Usage};
 pub use listeners::Listener;
 pub use routes::Route;
@@ -56,6 +58,8 @@ pub struct Config {
     pub dns: Dns,
     /// Settings of the credential kinds.
     pub credentials: Credentials,
+    /// The public auth endpoints. Each is off until it has a path.
+    pub endpoints: Endpoints,
     /// What is remembered of verified credentials.
     pub cache: Cache,
     /// Slows down callers that present bad credentials.

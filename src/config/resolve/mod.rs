@@ -6,6 +6,7 @@
 mod access_log;
 mod credentials;
 mod doors;
+mod endpoints;
 mod listeners;
 pub mod paths;
 mod reachable;
@@ -59,6 +60,7 @@ pub fn resolve(config: &Config, surroundings: Surroundings, report: &mut Report)
     let notes = &mut notes;
     let store = store(config, notes);
     let credentials = credentials::resolve(&config.credentials, notes);
+    let endpoints = endpoints::resolve(config, &credentials, notes);
     let listeners = listeners::resolve(config, notes);
     let upstreams = upstreams::resolve(config, notes);
     let routes = routes::resolve(config, notes);
@@ -91,6 +93,7 @@ pub fn resolve(config: &Config, surroundings: Surroundings, report: &mut Report)
         status_address: config.status.address.0,
         store,
         credentials,
+        endpoints,
         listeners,
         upstreams,
         cache: cache(&config.cache),

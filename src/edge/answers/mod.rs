@@ -19,7 +19,7 @@ use crate::gate::upstream_headers::X_REQUEST_ID;
 
 pub mod grpc;
 mod homechat;
-mod nest;
+pub mod nest;
 mod problem;
 mod tagoio;
 #[cfg(test)]

@@ -28,12 +28,16 @@ pub(super) fn body(facts: &BodyFacts<'_>) -> Bytes {
 }
 
 fn message(facts: &BodyFacts<'_>) -> &'static str {
-    let reason = facts.refusal.reason;
-    match (reason, facts.refusal.presented) {
+    refusal_text(facts.refusal.reason, facts.refusal.presented)
+}
+
+/// What the original's guard says to a refusal.
+pub fn refusal_text(reason: Reason, presented: Option<CredentialKind>) -> &'static str {
+    match (reason, presented) {
         (Reason::CredentialMissing, _) => "Missing authorization token",
         (Reason::SchemeUnsupported, _) => "Unsupported authorization scheme. Use Bearer or Device",
         (Reason::CredentialMalformed, None) => "Invalid authorization header format",
-        _ if facts.status != http::StatusCode::UNAUTHORIZED => reason.text(),
+        _ if reason.status() != http::StatusCode::UNAUTHORIZED => reason.text(),
         (_, Some(CredentialKind::SealedDeviceToken | CredentialKind::DeviceToken)) => {
             "Invalid device token or not authorized to access"
         }

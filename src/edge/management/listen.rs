@@ -14,6 +14,7 @@ use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 
 use super::configuration::Configuration;
+use super::endpoints::{self, Mounted};
 use super::guard::{self, From, LocalCaller, TcpGuard};
 use crate::accounts::{Accounts, Actor, Administrators};
 use crate::domain::net::{ClientIp, PeerAddr};
@@ -113,6 +114,7 @@ pub async fn serve_tcp(
     address: SocketAddr,
     accounts: Arc<Accounts>,
     administrators: Arc<Administrators>,
+    mounted: Mounted,
     tasks: Tasks,
     end: CancellationToken,
 ) {
@@ -121,6 +123,7 @@ pub async fn serve_tcp(
         address,
     };
     let routes = super::guarded(accounts, guard);
+    let routes = routes.layer(from_fn_with_state(mounted, endpoints::answer));
     side_door::serve(
         listener,
         "admin-door",

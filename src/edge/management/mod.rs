@@ -10,6 +10,7 @@
 mod configuration;
 mod described;
 mod document;
+pub mod endpoints;
 mod guard;
 mod input;
 mod listen;

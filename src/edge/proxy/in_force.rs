@@ -21,6 +21,7 @@ use super::settings::ListenerProfile;
 use super::upstream::Directory;
 use crate::domain::clock::Clock;
 use crate::domain::net::NetworkSet;
+use crate::edge::endpoints::Endpoints;
 use crate::runtime::workers::spawn_here;
 
 /// How often idle upstream connections are looked at.
@@ -36,6 +37,8 @@ pub struct Standing<D> {
     pub listeners: Vec<Arc<ListenerProfile>>,
     /// Pages answered here.
     pub own_pages: OwnPages,
+    /// The public auth endpoints that are switched on.
+    pub endpoints: Endpoints,
     /// Which requests get a line in the access log, where that is on.
     pub access: Option<Arc<Policy>>,
 }

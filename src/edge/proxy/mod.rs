@@ -8,6 +8,7 @@
 //! what, or how a connection came to us: `listener` does the latter.
 
 pub mod access;
+mod answer_here;
 pub mod body;
 mod causes;
 mod connection;

@@ -15,6 +15,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, reque
 use hyper::body::Incoming;
 
 use super::access::{Noted, Turn, Writer};
+use super::answer_here;
 use super::body::Body;
 use super::connection::{Arrival, Covers};
 use super::decide::Decide;
@@ -31,6 +32,7 @@ use crate::domain::clock::{Clock, Now, Stopwatch};
 use crate::domain::net::PeerAddr;
 use crate::domain::reason::Reason;
 use crate::edge::answers;
+use crate::gate::client_address::effective_client;
 use crate::gate::{Facts, Forwarding, Refusal, Scheme, Verdict};
 use crate::runtime::deadlines::{Deadline, Deadlines};
 use crate::runtime::drain::{Drain, Stage};
@@ -190,7 +192,10 @@ impl<D: Decide> Engine<D> {
         // Once for the whole request, whatever is exchanged meanwhile.
         let view = self.view();
         let Standing {
-            decide, own_pages, ..
+            decide,
+            own_pages,
+            endpoints,
+            ..
         } = &*view.standing;
         let offence = client.offence(&mut parts);
         let facts = client.facts(&parts, &view);
@@ -198,13 +203,19 @@ impl<D: Decide> Engine<D> {
             && let Some(page) = own_pages.answer(&parts.method, facts.path)
         {
             let expects = expects(&parts);
-            let record = Record {
-                route: Arc::clone(&self.own_route),
-                kind: None,
-                outcome: RequestOutcome::Answered,
-                failure: None,
-            };
-            return (settle(page, Some(Unread { incoming, expects })), record);
+            return (
+                settle(page, Some(Unread { incoming, expects })),
+                self.answered_here(),
+            );
+        }
+        // Answered before routing: a request for an endpoint that is on reaches no upstream.
+        if offence.is_none()
+            && let Some(found) = endpoints.find(facts.path)
+        {
+            let client = effective_client(&facts);
+            let asking = answer_here::ask(endpoints, found, client, parts, incoming);
+            // Boxed, so that the future of a proxied request does not carry the room an endpoint needs.
+            return (Box::pin(asking).await, self.answered_here());
         }
         let verdict = match offence {
             Some(reason) => Verdict::Refuse(Box::new(decide.refuse_unread(reason, client.peer, now))),
@@ -230,6 +241,15 @@ impl<D: Decide> Engine<D> {
                 };
                 (response, record)
             }
+        }
+    }
+
+    fn answered_here(&self) -> Record {
+        Record {
+            route: Arc::clone(&self.own_route),
+            kind: None,
+            outcome: RequestOutcome::Answered,
+            failure: None,
         }
     }
 
@@ -303,7 +323,7 @@ impl<D: Decide> Engine<D> {
 
 /// Settles what becomes of a body that nobody read. `None`: it was handed on, and how much of it was read
 /// is unknown.
-fn settle(answer: Response<Bytes>, unread: Option<Unread>) -> Response<Body> {
+pub(super) fn settle(answer: Response<Bytes>, unread: Option<Unread>) -> Response<Body> {
     let mut response = answer.map(Body::full);
     let after = match unread {
         Some(unread) => unread::settle(unread),
@@ -382,7 +402,7 @@ impl Client {
 }
 
 /// Whether the client waits for `100 Continue`. A client of HTTP/1.0 does not know it (RFC 9110 section 10.1.1).
-fn expects(parts: &request::Parts) -> bool {
+pub(super) fn expects(parts: &request::Parts) -> bool {
     parts.version != Version::HTTP_10 && parts.headers.contains_key(EXPECT)
 }
 

@@ -69,7 +69,7 @@ pub struct IssuedToken {
 
 /// The stable id of a device: lower-case hexadecimal SHA-256 of its trimmed identifier.
 pub fn device_id(settings: &Settings, identifier: &str) -> Result<PrincipalId, IssueError> {
-    let trimmed = trim(identifier);
+    let trimmed = trimmed(identifier);
     if trimmed.len() > MAX_IDENTIFIER_BYTES {
         return Err(IssueError::IdentifierTooLong);
     }
@@ -82,8 +82,8 @@ pub fn device_id(settings: &Settings, identifier: &str) -> Result<PrincipalId, I
     )))?)
 }
 
-/// Trims what JavaScript's `trim` does: Unicode's white space with U+FEFF and without U+0085.
-fn trim(text: &str) -> &str {
+/// An identifier without what JavaScript's `trim` removes: Unicode's white space with U+FEFF and without U+0085.
+pub fn trimmed(text: &str) -> &str {
     text.trim_matches(|c: char| c == '\u{feff}' || (c.is_whitespace() && c != '\u{85}'))
 }
 

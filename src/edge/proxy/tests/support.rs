@@ -14,6 +14,7 @@ use crate::domain::clock::{Clock, ManualClock, Now, UnixMillis};
 use crate::domain::dialect::Dialect;
 use crate::domain::net::{ClientIp, NetworkSet, PeerAddr};
 use crate::domain::reason::Reason;
+use crate::edge::endpoints::Endpoints;
 use crate::edge::proxy::OwnPages;
 use crate::edge::proxy::upstream::{Directory, Security, UpstreamAddress, UpstreamSettings};
 use crate::edge::proxy::{
@@ -107,6 +108,7 @@ impl World {
         let parts = EngineParts {
             in_force: InForce::new(Standing {
                 own_pages: OwnPages::default(),
+                endpoints: Endpoints::none(),
                 access: None,
                 decide: Arc::new(Table),
                 upstreams: vec![Arc::clone(&directory)],

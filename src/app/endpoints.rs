@@ -1,0 +1,79 @@
+//! The public auth endpoints that are switched on, from settings to what the doors mount.
+//!
+//! Built again by every reload; what must outlive one (how much was generated lately) stands in the rooms.
+
+use std::sync::Arc;
+
+use super::convert;
+use super::rooms::Rooms;
+use crate::accounts::{Callers, DeviceTokens, TokenClients};
+use crate::config::Settings;
+use crate::config::settings::EndpointDoor;
+use crate::edge::endpoints::{Endpoint, Endpoints, Extent, Mount, nest, oauth};
+
+/// Those that the proxy answers.
+pub(super) fn on_the_proxy(settings: &Settings, rooms: &Rooms) -> Endpoints {
+    let mut mounts = Vec::new();
+    device_tokens(settings, rooms, &mut mounts);
+    for_clients(EndpointDoor::Proxy, settings, rooms, &mut mounts);
+    table(mounts, rooms)
+}
+
+/// Those that the admin door answers, beside its own.
+pub(super) fn on_the_admin_door(settings: &Settings, rooms: &Rooms) -> Endpoints {
+    let mut mounts = Vec::new();
+    for_clients(EndpointDoor::Admin, settings, rooms, &mut mounts);
+    table(mounts, rooms)
+}
+
+fn table(mounts: Vec<Mount>, rooms: &Rooms) -> Endpoints {
+    match mounts.is_empty() {
+        true => Endpoints::none(),
+        false => Endpoints::new(mounts, &rooms.ground.tasks),
+    }
+}
+
+fn callers(settings: &Settings, rooms: &Rooms) -> Callers {
+    let authn = Arc::clone(&rooms.authn);
+    let metrics = Arc::clone(&rooms.metrics);
+    Callers::new(authn, convert::shapes(settings), rooms.clock.clone(), metrics)
+}
+
+fn mount(paths: &[Box<str>], endpoint: Arc<dyn Endpoint>, mounts: &mut Vec<Mount>) {
+    mounts.extend(paths.iter().map(|path| Mount {
+        path: path.clone(),
+        extent: Extent::Itself,
+        endpoint: Arc::clone(&endpoint),
+    }));
+}
+
+fn device_tokens(settings: &Settings, rooms: &Rooms, mounts: &mut Vec<Mount>) {
+    let written = &settings.endpoints.device_token;
+    let tokens = Arc::new(DeviceTokens::new(
+        Arc::clone(&rooms.accounts),
+        callers(settings, rooms),
+        Arc::clone(&rooms.generated),
+        written.generation.clone(),
+    ));
+    let generate = nest::Generate {
+        tokens: Arc::clone(&tokens),
+        extra: written.extra_fields,
+    };
+    mount(&written.generate, Arc::new(generate), mounts);
+    mount(&written.validate, Arc::new(nest::Validate { tokens }), mounts);
+}
+
+fn for_clients(door: EndpointDoor, settings: &Settings, rooms: &Rooms, mounts: &mut Vec<Mount>) {
+    let (introspection, revocation) = (&settings.endpoints.introspection, &settings.endpoints.revocation);
+    let clients = Arc::new(TokenClients::new(
+        Arc::clone(&rooms.accounts),
+        callers(settings, rooms),
+    ));
+    if introspection.door == door {
+        let endpoint = Arc::new(oauth::Introspect(Arc::clone(&clients)));
+        mount(&introspection.paths, endpoint, mounts);
+    }
+    if revocation.door == door {
+        mount(&revocation.paths, Arc::new(oauth::Revoke(clients)), mounts);
+    }
+}
