@@ -1,12 +1,12 @@
 //! Administrators: the first one, and who may use the management door over TCP.
 //!
-//! An administrator is a principal with the role `SYS_ADMIN`; its credential is an API token like any other,
+//! An administrator is a principal with the role `SYS_ADMIN`, or `TENANT_ADMIN` for its own tenant; its credential is an API token like any other,
 //! verified by the same room, with the same cache, throttle and revocation. What its scopes allow is the door's to
 //! compare, operation by operation.
 
 use std::sync::Arc;
 
-use super::actor::Actor;
+use super::actor::{Actor, Reach};
 use super::error::{AccountsError, Result};
 use super::issuing::{ApiTokenForm, NewCredential};
 use super::principals::NewPrincipal;
@@ -14,14 +14,16 @@ use super::{Accounts, Transport};
 use crate::authn::presented::{Carrier, Presented};
 use crate::authn::{Authenticated, Authn, Recall};
 use crate::domain::clock::Clock;
-use crate::domain::identity::{CredentialKind, PrincipalKind};
+use crate::domain::identity::{CredentialKind, Identity, PrincipalKind};
 use crate::domain::net::ClientIp;
 use crate::domain::reason::Reason;
 use crate::domain::scope::{MethodClass, Role};
 use crate::domain::secret::SecretText;
 
 /// The role that may do everything here.
-const ADMINISTRATOR_ROLE: &str = "SYS_ADMIN";
+pub(super) const ADMINISTRATOR_ROLE: &str = "SYS_ADMIN";
+/// The role that may do everything within its tenant.
+const TENANT_ROLE: &str = "TENANT_ADMIN";
 /// The service account of the first start.
 const FIRST_ADMINISTRATOR: &str = "administrator";
 
@@ -30,7 +32,7 @@ impl Accounts {
     /// account is there already, even when its tokens were revoked: those do not come back by a restart.
     pub async fn ensure_administrator(&self) -> Result<Option<SecretText>> {
         let there = self
-            .principal_called(PrincipalKind::Service, FIRST_ADMINISTRATOR)
+            .principal_called(PrincipalKind::Service, FIRST_ADMINISTRATOR, &Actor::system())
             .await?;
         if there.is_some() {
             return Ok(None);
@@ -93,12 +95,28 @@ impl Administrators {
         let authenticated = answer.map_err(|rejection| rejection.reason)?;
         permitted(&authenticated, from, method)?;
         let identity = authenticated.identity();
-        Ok(Actor::principal(
-            &identity.principal,
-            from,
-            identity.scopes.clone(),
-        ))
+        let reach = reach(identity).ok_or(Reason::RoleMissing)?;
+        let scopes = identity.scopes.clone();
+        Ok(Actor::principal(&identity.principal, from, scopes, reach))
     }
+}
+
+/// Whether a role administers anything.
+pub(super) fn administers(role: &Role) -> bool {
+    [ADMINISTRATOR_ROLE, TENANT_ROLE].contains(&role.as_str())
+}
+
+/// How far somebody's roles reach here. A tenant's administrator without a tenant reaches nothing.
+fn reach(identity: &Identity) -> Option<Reach> {
+    let has = |name| identity.roles.iter().any(|role| role.as_str() == name);
+    if has(ADMINISTRATOR_ROLE) {
+        return Some(Reach::Installation);
+    }
+    identity
+        .tenant
+        .clone()
+        .filter(|_| has(TENANT_ROLE))
+        .map(Reach::Tenant)
 }
 
 fn permitted(
@@ -113,13 +131,6 @@ fn permitted(
     // The door speaks plain HTTP: such a token stays on this machine.
     if rules.transport == Transport::HttpsOnly && !from.ip().is_loopback() {
         return Err(Reason::HttpsRequired);
-    }
-    if !identity
-        .roles
-        .iter()
-        .any(|role| role.as_str() == ADMINISTRATOR_ROLE)
-    {
-        return Err(Reason::RoleMissing);
     }
     if !identity.permission.allows_method(method) {
         return Err(Reason::MethodNotPermitted);

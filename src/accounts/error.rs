@@ -39,6 +39,9 @@ pub enum AccountsError {
         /// Its version now.
         found: u64,
     },
+    /// It is not for this actor.
+    #[error("{0}")]
+    Forbidden(String),
     /// A feature that the configuration does not switch on.
     #[error("{0}")]
     NotConfigured(&'static str),

@@ -12,7 +12,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::actor::Actor;
+use super::actor::{Actor, Reach};
 use super::callers::{Call, Callers, TurnedAway};
 use super::error::AccountsError;
 use super::sealing::{NewSealedToken, SealedForm};
@@ -220,7 +220,9 @@ impl DeviceTokens {
             scopes: carries.scopes,
         };
         let actor = match self.settings.mode {
-            GenerationMode::Credential => Actor::principal(&device, call.from, ScopeSet::nothing()),
+            GenerationMode::Credential => {
+                Actor::principal(&device, call.from, ScopeSet::nothing(), Reach::Installation)
+            }
             GenerationMode::Open | GenerationMode::Registered => Actor::unproven(call.from),
         };
         let issued = self.accounts.issue_sealed_at(new, now.wall, &actor).await?;
@@ -274,20 +276,20 @@ impl DeviceTokens {
 
     /// A device that somebody registered, with its tenant where the form can carry one.
     async fn registered(&self, device: &PrincipalId) -> Result<Carries, NotGenerated> {
-        let found = self.accounts.store().principal(device).await;
-        let found = found.map_err(AccountsError::from)?;
+        // Whoever asks, it is looked for everywhere: the mode says who may ask.
+        let us = Actor::system();
+        let rows = self.accounts.rows(&us);
+        let found = rows.principal(device).await?;
         let found = found.filter(|p| p.kind == PrincipalKind::Device && p.enabled == Enabled::Yes);
         let found = found.ok_or(NotGenerated::NoSuchDevice)?;
         if let Some(tenant) = &found.tenant {
-            let tenant = self.accounts.store().tenant(tenant).await;
-            let tenant = tenant.map_err(AccountsError::from)?;
+            let tenant = rows.tenant(tenant).await?;
             tenant
                 .filter(|t| t.enabled == Enabled::Yes)
                 .ok_or(NotGenerated::NoSuchDevice)?;
         }
         if let Some(customer) = &found.customer {
-            let customer = self.accounts.store().customer(customer).await;
-            let customer = customer.map_err(AccountsError::from)?;
+            let customer = rows.customer(customer).await?;
             customer
                 .filter(|c| c.enabled == Enabled::Yes)
                 .ok_or(NotGenerated::NoSuchDevice)?;

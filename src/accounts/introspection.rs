@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use super::Accounts;
-use super::actor::Actor;
+use super::actor::{Actor, Reach};
 use super::callers::{Call, Callers, TurnedAway};
 use super::error::AccountsError;
 use crate::authn::Authenticated;
@@ -96,7 +96,7 @@ impl TokenClients {
         let Identity {
             principal, scopes, ..
         } = client.identity();
-        let actor = Actor::principal(principal, call.from, scopes.clone());
+        let actor = Actor::principal(principal, call.from, scopes.clone(), Reach::Installation);
         match self.accounts.revoke_identified(token.identity(), &actor).await {
             // Somebody else ended it meanwhile.
             Ok(_) | Err(AccountsError::Conflict(_) | AccountsError::NotFound { .. }) => Ok(()),

@@ -134,7 +134,7 @@ impl Accounts {
         actor: &Actor,
     ) -> Result<Issued> {
         let made = async {
-            let old = self.token_to_replace(device, which).await?;
+            let old = self.token_to_replace(device, which, actor).await?;
             let now = self.parts.clock.now().wall;
             let grant = Grant {
                 principal: old.principal.clone(),
@@ -152,7 +152,7 @@ impl Accounts {
             let new = device_token::issue::issue(form, lookup, grant, now)?;
             let detail = serde_json::json!({"replaced_by": new.record.id.as_str()});
             let draft = actor.draft(now, "device_token.regenerate", old.id.as_str(), detail);
-            let store = self.store();
+            let store = self.rows(actor);
             let revoked = store
                 .replace_credential(&old.id, &new.record, now, &draft)
                 .await?;
@@ -167,6 +167,7 @@ impl Accounts {
         &self,
         device: &PrincipalRecord,
         which: Option<&CredentialId>,
+        actor: &Actor,
     ) -> Result<CredentialRecord> {
         must_be_device(device)?;
         let filter = CredentialFilter {
@@ -176,7 +177,7 @@ impl Accounts {
         };
         let page = Page::first(MAX_TOKENS_PER_DEVICE);
         let now = self.parts.clock.now().wall;
-        let mut alive = self.store().list_credentials(&filter, &page).await?;
+        let mut alive = self.rows(actor).list_credentials(&filter, &page).await?;
         alive.retain(|c| c.revoked_at.is_none() && c.expires_at.is_none_or(|at| at > now));
         match which {
             Some(id) => alive
@@ -343,7 +344,7 @@ impl Accounts {
         });
         let act = format!("{}.create", record.kind);
         let draft = actor.draft(record.created_at, &act, record.id.as_str(), detail);
-        self.store().insert_credential(record, &draft).await?;
+        self.rows(actor).insert_credential(record, &draft).await?;
         (self.parts.created)();
         Ok(shown(made))
     }
@@ -357,6 +358,7 @@ impl Accounts {
                 | E::NotFound { .. }
                 | E::Conflict(_)
                 | E::Outdated { .. }
+                | E::Forbidden(_)
                 | E::NotConfigured(_),
             ) => IssueOutcome::Refused,
             Err(E::Overloaded | E::Full(_) | E::Unavailable(_) | E::Unusable(_)) => IssueOutcome::Failed,

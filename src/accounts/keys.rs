@@ -121,7 +121,7 @@ impl KeyVault {
     }
 
     /// Every key, oldest first.
-    pub async fn list(&self) -> Result<Vec<KeyInfo>> {
+    pub(super) async fn list(&self) -> Result<Vec<KeyInfo>> {
         let rows = self.store.list_keys().await?;
         Ok(rows
             .into_iter()
@@ -184,6 +184,7 @@ impl KeyVault {
         actor: &Actor,
         now: UnixMillis,
     ) -> Result<KeyInfo> {
+        actor.must_reach_all("every key")?;
         let rows = self.store.list_keys().await?;
         let current = rows
             .iter()

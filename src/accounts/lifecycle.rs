@@ -169,7 +169,7 @@ impl Accounts {
     ) -> Result<CredentialRecord> {
         let mut left = TRIES;
         loop {
-            let row = self.credential_row(id).await?;
+            let row = self.credential_row(id, actor).await?;
             if let Some(expected) = version
                 && row.version != expected
             {
@@ -179,19 +179,14 @@ impl Accounts {
             let (new, told) = change.applied(&row, now)?;
             let draft = actor.draft(now, change.act(), id.as_str(), told);
             left = left.saturating_sub(1);
-            match self
-                .store()
-                .update_credential(&new, &draft)
-                .await
-                .map_err(Into::into)
-            {
+            match self.rows(actor).update_credential(&new, &draft).await {
                 Err(AccountsError::Outdated { .. }) if version.is_none() && left > 0 => {}
                 Err(error) => return Err(error),
                 Ok(news) => {
                     self.parts.revocations.apply(&news);
                     // What was refused a moment ago may be good now.
                     (self.parts.created)();
-                    return self.credential_row(id).await;
+                    return self.credential_row(id, actor).await;
                 }
             }
         }
@@ -199,7 +194,7 @@ impl Accounts {
 
     /// Replaces a credential: the old one is dead when this returns, the new one has the same rules.
     pub async fn regenerate_credential(&self, id: &CredentialId, actor: &Actor) -> Result<Issued> {
-        let old = self.living(id).await?;
+        let old = self.living(id, actor).await?;
         let made = async {
             let new = self.successor(&old, old.expires_at).await?;
             let now = self.now();
@@ -207,7 +202,7 @@ impl Accounts {
             let act = format!("{}.regenerate", old.kind);
             let draft = actor.draft(now, &act, id.as_str(), detail);
             let ended = self
-                .store()
+                .rows(actor)
                 .replace_credential(id, &new.record, now, &draft)
                 .await?;
             self.parts.revocations.apply(&ended);
@@ -226,7 +221,7 @@ impl Accounts {
         expires_at: Option<Option<UnixMillis>>,
         actor: &Actor,
     ) -> Result<Issued> {
-        let old = self.living(id).await?;
+        let old = self.living(id, actor).await?;
         let made = async {
             if let Some(next) = &old.replaced_by {
                 return Err(AccountsError::Conflict(format!(
@@ -256,7 +251,7 @@ impl Accounts {
             let act = format!("{}.reroll", old.kind);
             let draft = actor.draft(now, &act, id.as_str(), detail);
             let news = self
-                .store()
+                .rows(actor)
                 .succeed_credential(&left, &new.record, &draft)
                 .await?;
             self.parts.revocations.apply(&news);
@@ -268,11 +263,11 @@ impl Accounts {
 
     /// Ends a credential and marks it as deleted; it is forgotten after the grace period.
     pub async fn delete_credential(&self, id: &CredentialId, actor: &Actor) -> Result<()> {
-        let row = self.credential_row(id).await?;
+        let row = self.credential_row(id, actor).await?;
         let now = self.now();
         let act = format!("{}.delete", row.kind);
         let draft = actor.draft(now, &act, id.as_str(), serde_json::json!({"name": row.name}));
-        let ended = self.store().delete_credential(id, now, &draft).await?;
+        let ended = self.rows(actor).delete_credential(id, now, &draft).await?;
         self.parts.revocations.apply(&ended);
         Ok(())
     }
@@ -288,7 +283,7 @@ impl Accounts {
         loop {
             let detail = serde_json::json!({"deleted_until": until.rfc3339()});
             let draft = actor.draft(now, "credential.purge", "deleted", detail);
-            match self.store().purge_credentials(until, BATCH, &draft).await? {
+            match self.rows(actor).purge_credentials(until, BATCH, &draft).await? {
                 0 => return Ok(forgotten),
                 some => forgotten = forgotten.saturating_add(some),
             }
@@ -309,7 +304,7 @@ impl Accounts {
         let mut page = Page::first(BATCH);
         let mut ended = 0_u64;
         loop {
-            let rows = self.store().list_credentials(filter, &page).await?;
+            let rows = self.rows(actor).list_credentials(filter, &page).await?;
             let Some(last) = rows.last() else { return Ok(ended) };
             page.after = Some(filter.order.cursor(last));
             let ids: Vec<CredentialId> = rows
@@ -328,7 +323,7 @@ impl Accounts {
                 "many",
                 serde_json::json!({"ids": texts}),
             );
-            for news in self.store().revoke_credentials(&ids, now, &draft).await? {
+            for news in self.rows(actor).revoke_credentials(&ids, now, &draft).await? {
                 self.parts.revocations.apply(&news);
                 ended = ended.saturating_add(1);
             }
@@ -338,7 +333,7 @@ impl Accounts {
     /// What the holder of a credential presents, where it was made so that it can be read back. Each reading
     /// stands in the audit trail before the secret is handed out.
     pub async fn reveal_credential(&self, id: &CredentialId, actor: &Actor) -> Result<SecretText> {
-        let row = self.living(id).await?;
+        let row = self.living(id, actor).await?;
         let Some(sealed) = &row.sealed_secret else {
             return Err(AccountsError::Conflict(
                 "this credential cannot be read back: it was not made with `revealable`; regenerate it instead"
@@ -348,21 +343,21 @@ impl Accounts {
         let secret = self.parts.vault.open_secret(id, sealed)?;
         let act = format!("{}.reveal", row.kind);
         let draft = actor.draft(self.now(), &act, id.as_str(), serde_json::Value::Null);
-        self.store().append_events(&[draft]).await?;
+        self.rows(actor).note_revealed(id, draft).await?;
         Ok(secret)
     }
 
     /// A stored credential's row.
-    async fn credential_row(&self, id: &CredentialId) -> Result<CredentialRecord> {
-        let found = self.store().credential(id).await?;
+    async fn credential_row(&self, id: &CredentialId, actor: &Actor) -> Result<CredentialRecord> {
+        let found = self.rows(actor).credential(id).await?;
         found
             .map(|context| context.credential)
             .ok_or_else(|| AccountsError::not_found("credential", id.as_str()))
     }
 
     /// A stored credential that is not over.
-    async fn living(&self, id: &CredentialId) -> Result<CredentialRecord> {
-        let row = self.credential_row(id).await?;
+    async fn living(&self, id: &CredentialId, actor: &Actor) -> Result<CredentialRecord> {
+        let row = self.credential_row(id, actor).await?;
         if row.revoked_at.is_some() {
             return Err(AccountsError::Conflict(
                 "the credential was revoked; make a new one".to_owned(),

@@ -1,7 +1,7 @@
 //! Use cases without HTTP: principals, credentials, keys and revocations, as an administrator sees them.
 //!
 //! Every act names its actor and leaves an audit row in the same transaction as the act; it returns when
-//! it is durable and, in this process, effective. Credential formats and digests are the kinds' business
+//! it is durable and, in this process, effective. Nobody reaches a row but through the fence around his actor. Credential formats and digests are the kinds' business
 //! (`authn::kinds`), rows the store's. Called by the management door and, through it, by the command line.
 
 mod actor;
@@ -10,6 +10,7 @@ mod callers;
 pub mod data_folder;
 mod error;
 pub mod expiry;
+mod fence;
 mod generation;
 mod hand_over;
 mod introspection;
@@ -31,7 +32,9 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-pub use self::actor::Actor;
+use self::fence::{Fenced, Rows};
+
+pub use self::actor::{Actor, Reach};
 pub use self::administrators::Administrators;
 pub use self::callers::{Call, Callers, Channel, TurnedAway};
 pub use self::error::{AccountsError, Result};
@@ -113,9 +116,21 @@ pub struct Parts {
 /// Revocations read at once.
 const REVOCATIONS_AT_ONCE: u32 = 1000;
 
+/// What the use cases work with, the rows apart.
+struct Means {
+    vault: KeyVault,
+    revocations: Arc<RevocationIndex>,
+    feed: Arc<FeedState>,
+    created: Created,
+    slow_pool: SlowPool,
+    metrics: Arc<Metrics>,
+    clock: Clock,
+}
+
 /// The use cases.
 pub struct Accounts {
-    parts: Parts,
+    rows: Rows,
+    parts: Means,
     kinds: ArcSwap<Kinds>,
 }
 
@@ -123,7 +138,16 @@ impl Accounts {
     /// Puts them together.
     pub fn new(parts: Parts, kinds: Kinds) -> Self {
         Self {
-            parts,
+            rows: Rows::new(parts.store),
+            parts: Means {
+                vault: parts.vault,
+                revocations: parts.revocations,
+                feed: parts.feed,
+                created: parts.created,
+                slow_pool: parts.slow_pool,
+                metrics: parts.metrics,
+                clock: parts.clock,
+            },
             kinds: ArcSwap::from_pointee(kinds),
         }
     }
@@ -137,8 +161,9 @@ impl Accounts {
         self.kinds.load_full()
     }
 
-    fn store(&self) -> &dyn Store {
-        self.parts.store.as_ref()
+    /// What this actor may see and change: the one way to the rows.
+    fn rows<'a>(&'a self, actor: &'a Actor) -> Fenced<'a> {
+        self.rows.fenced(actor)
     }
 
     /// The present, as the use cases see it.
@@ -161,7 +186,7 @@ impl Accounts {
     pub(crate) async fn read_revocations(&self) -> Result<()> {
         let mut from = self.parts.feed.position();
         loop {
-            let rows = self.store().revocations_after(from, REVOCATIONS_AT_ONCE).await?;
+            let rows = self.rows.revocations_after(from, REVOCATIONS_AT_ONCE).await?;
             for row in &rows {
                 RevocationIndex::apply(&self.parts.revocations, row);
                 from = row.seq;

@@ -173,7 +173,7 @@ impl Accounts {
         let record = PrincipalRecord {
             id,
             kind: new.kind,
-            tenant: place.tenant,
+            tenant: actor.home(place.tenant)?,
             customer: place.customer,
             name: shown,
             external_id,
@@ -193,13 +193,13 @@ impl Accounts {
         });
         let act = format!("{}.create", record.kind.as_str());
         let draft = actor.draft(record.created_at, &act, record.id.as_str(), detail);
-        self.store().insert_principal(&record, &draft).await?;
+        self.rows(actor).insert_principal(&record, &draft).await?;
         Ok(record)
     }
 
     /// One principal by id.
-    pub async fn principal(&self, id: &PrincipalId) -> Result<PrincipalRecord> {
-        let found = self.store().principal(id).await?;
+    pub async fn principal(&self, id: &PrincipalId, actor: &Actor) -> Result<PrincipalRecord> {
+        let found = self.rows(actor).principal(id).await?;
         found.ok_or_else(|| AccountsError::not_found("principal", id.as_str()))
     }
 
@@ -208,6 +208,7 @@ impl Accounts {
         &self,
         kind: PrincipalKind,
         external_id: &str,
+        actor: &Actor,
     ) -> Result<Option<PrincipalRecord>> {
         let filter = PrincipalFilter {
             kind: Some(kind),
@@ -215,7 +216,7 @@ impl Accounts {
             ..PrincipalFilter::default()
         };
         Ok(self
-            .store()
+            .rows(actor)
             .list_principals(&filter, &Page::first(1))
             .await?
             .pop())
@@ -224,7 +225,10 @@ impl Accounts {
     /// The service account of this name; made when there is none.
     pub async fn service_account(&self, called: &str, actor: &Actor) -> Result<PrincipalRecord> {
         let called = name("for", called)?;
-        if let Some(found) = self.principal_called(PrincipalKind::Service, &called).await? {
+        if let Some(found) = self
+            .principal_called(PrincipalKind::Service, &called, actor)
+            .await?
+        {
             return Ok(found);
         }
         let new = NewPrincipal {
@@ -234,7 +238,7 @@ impl Accounts {
         match self.create_principal(new, actor).await {
             // Somebody else made it in the meantime.
             Err(AccountsError::Conflict(_)) => self
-                .principal_called(PrincipalKind::Service, &called)
+                .principal_called(PrincipalKind::Service, &called, actor)
                 .await?
                 .ok_or_else(|| AccountsError::not_found("service account", called)),
             made => made,
@@ -242,10 +246,10 @@ impl Accounts {
     }
 
     /// The device of this id or name.
-    pub async fn device(&self, id_or_name: &str) -> Result<DeviceName> {
+    pub async fn device(&self, id_or_name: &str, actor: &Actor) -> Result<DeviceName> {
         let text = name("device", id_or_name)?;
         if let Ok(id) = PrincipalId::parse(&text)
-            && let Some(found) = self.store().principal(&id).await?
+            && let Some(found) = self.rows(actor).principal(&id).await?
         {
             return match found.kind {
                 PrincipalKind::Device => Ok(DeviceName::Registered(found)),
@@ -256,7 +260,7 @@ impl Accounts {
                 )),
             };
         }
-        if let Some(found) = self.principal_called(PrincipalKind::Device, &text).await? {
+        if let Some(found) = self.principal_called(PrincipalKind::Device, &text, actor).await? {
             return Ok(DeviceName::Registered(found));
         }
         let is_id = text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
@@ -268,8 +272,8 @@ impl Accounts {
     }
 
     /// The registered device of this id or name.
-    pub async fn registered_device(&self, id_or_name: &str) -> Result<PrincipalRecord> {
-        match self.device(id_or_name).await? {
+    pub async fn registered_device(&self, id_or_name: &str, actor: &Actor) -> Result<PrincipalRecord> {
+        match self.device(id_or_name, actor).await? {
             DeviceName::Registered(found) => Ok(found),
             DeviceName::Unregistered(_) => Err(AccountsError::not_found("device", id_or_name.trim())),
         }
@@ -280,8 +284,9 @@ impl Accounts {
         &self,
         filter: &PrincipalFilter,
         page: &Page,
+        actor: &Actor,
     ) -> Result<Vec<PrincipalRecord>> {
-        Ok(self.store().list_principals(filter, page).await?)
+        Ok(self.rows(actor).list_principals(filter, page).await?)
     }
 
     /// Changes a principal of this version; whatever its version when none is given. Switching it off ends
@@ -293,7 +298,7 @@ impl Accounts {
         version: Option<u64>,
         actor: &Actor,
     ) -> Result<PrincipalRecord> {
-        let mut record = self.principal(id).await?;
+        let mut record = self.principal(id, actor).await?;
         record.version = version.unwrap_or(record.version);
         change
             .party
@@ -315,7 +320,7 @@ impl Accounts {
         }
         let act = format!("{}.update", record.kind.as_str());
         let draft = actor.draft(self.now(), &act, id.as_str(), told.into());
-        self.keep_principal(&record, Holdings::Keep, &draft).await
+        self.keep_principal(&record, Holdings::Keep, &draft, actor).await
     }
 
     /// Hands a device over to another tenant and customer: everything it held is over when this returns. A
@@ -327,7 +332,7 @@ impl Accounts {
         customer: Option<CustomerId>,
         actor: &Actor,
     ) -> Result<(PrincipalRecord, Option<Issued>)> {
-        let before = self.principal(id).await?;
+        let before = self.principal(id, actor).await?;
         must_be_device(&before)?;
         let filter = CredentialFilter {
             kind: Some(CredentialKind::DeviceToken),
@@ -335,9 +340,12 @@ impl Accounts {
             state: Some((CredentialState::Active, self.now())),
             ..CredentialFilter::default()
         };
-        let had = self.store().list_credentials(&filter, &Page::first(1)).await?;
+        let had = self
+            .rows(actor)
+            .list_credentials(&filter, &Page::first(1))
+            .await?;
         let record = PrincipalRecord {
-            tenant,
+            tenant: actor.home(tenant)?,
             customer,
             // The old owner's network speaks for it no more.
             network: None,
@@ -349,7 +357,7 @@ impl Accounts {
             "customer": record.customer.as_ref().map(CustomerId::as_str),
         });
         let draft = actor.draft(self.now(), "device.transfer", id.as_str(), detail);
-        let moved = self.keep_principal(&record, Holdings::End, &draft).await?;
+        let moved = self.keep_principal(&record, Holdings::End, &draft, actor).await?;
         let issued = match had.first() {
             None => None,
             Some(_) => {
@@ -363,11 +371,11 @@ impl Accounts {
 
     /// Deletes a principal and everything it holds.
     pub async fn delete_principal(&self, id: &PrincipalId, actor: &Actor) -> Result<()> {
-        let record = self.principal(id).await?;
+        let record = self.principal(id, actor).await?;
         let act = format!("{}.delete", record.kind.as_str());
         // No name: what was deleted shall not live on in the trail.
         let draft = actor.draft(self.now(), &act, id.as_str(), serde_json::Value::Null);
-        let ended = self.store().delete_principal(id, &draft).await?;
+        let ended = self.rows(actor).delete_principal(id, &draft).await?;
         self.parts.revocations.apply(&ended);
         Ok(())
     }
@@ -377,11 +385,12 @@ impl Accounts {
         record: &PrincipalRecord,
         holdings: Holdings,
         draft: &AuditDraft,
+        actor: &Actor,
     ) -> Result<PrincipalRecord> {
-        let news = self.store().update_principal(record, holdings, draft).await?;
+        let news = self.rows(actor).update_principal(record, holdings, draft).await?;
         self.parts.revocations.apply(&news);
         (self.parts.created)();
-        self.principal(&record.id).await
+        self.principal(&record.id, actor).await
     }
 
     /// Switches a principal off or on. Switching off ends everything it holds that has no row (sealed
@@ -392,18 +401,21 @@ impl Accounts {
         state: Enabled,
         actor: &Actor,
     ) -> Result<PrincipalRecord> {
-        self.principal(id).await?;
+        self.principal(id, actor).await?;
         let now = self.parts.clock.now().wall;
         let act = match state {
             Enabled::Yes => "principal.enable",
             Enabled::No => "principal.disable",
         };
         let draft = actor.draft(now, act, id.as_str(), serde_json::Value::Null);
-        let revoked = self.store().set_principal_enabled(id, state, now, &draft).await?;
+        let revoked = self
+            .rows(actor)
+            .set_principal_enabled(id, state, now, &draft)
+            .await?;
         match revoked {
             Some(record) => RevocationIndex::apply(&self.parts.revocations, &record),
             None => (self.parts.created)(),
         }
-        self.principal(id).await
+        self.principal(id, actor).await
     }
 }

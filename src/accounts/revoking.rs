@@ -55,14 +55,14 @@ pub enum LookupRotation {
 impl Accounts {
     /// Ends one credential by its id.
     pub async fn revoke_credential(&self, id: &CredentialId, actor: &Actor) -> Result<Revoked> {
-        let row = self.store().credential(id).await?;
+        let row = self.rows(actor).credential(id).await?;
         let (known, until) = match &row {
             Some(context) => (Known::Stored, context.credential.expires_at),
             None if may_be_stateless(id) => (Known::NotStored, None),
             None => return Err(AccountsError::not_found("credential", id.as_str())),
         };
         let target = RevocationTarget::Credential(id.clone());
-        self.revoke(target, id.as_str(), until, known, actor).await
+        self.revoke(target, until, known, None, actor).await
     }
 
     /// Ends a credential that somebody presents, such as one that was found in a public place.
@@ -85,59 +85,61 @@ impl Accounts {
             }
         };
         let target = RevocationTarget::Credential(id.clone());
-        self.revoke(target, id.as_str(), until, known, actor).await
+        self.revoke(target, until, known, identity.tenant.as_ref(), actor)
+            .await
     }
 
     /// Ends everything a principal holds. It may get new credentials.
     pub async fn revoke_principal(&self, id: &PrincipalId, actor: &Actor) -> Result<Revoked> {
-        let known = match self.store().principal(id).await? {
+        let known = match self.rows(actor).principal(id).await? {
             Some(_) => Known::Stored,
             None => Known::NotStored,
         };
         let target = RevocationTarget::Principal(id.clone());
-        self.revoke(target, id.as_str(), None, known, actor).await
+        self.revoke(target, None, known, None, actor).await
     }
 
     /// Ends everything a device holds, by its id or name, registered or not.
     pub async fn revoke_device(&self, id_or_name: &str, actor: &Actor) -> Result<Revoked> {
-        let (id, known) = match self.device(id_or_name).await? {
+        let (id, known) = match self.device(id_or_name, actor).await? {
             DeviceName::Registered(record) => (record.id, Known::Stored),
             DeviceName::Unregistered(id) => (id, Known::NotStored),
         };
         let target = RevocationTarget::Principal(id.clone());
-        self.revoke(target, id.as_str(), None, known, actor).await
+        self.revoke(target, None, known, None, actor).await
     }
 
     /// Ends everything of a tenant.
     pub async fn revoke_tenant(&self, id: &TenantId, actor: &Actor) -> Result<Revoked> {
-        let known = match self.store().tenant(id).await? {
+        let known = match self.rows(actor).tenant(id).await? {
             Some(_) => Known::Stored,
             None => Known::NotStored,
         };
         let target = RevocationTarget::Tenant(id.clone());
-        self.revoke(target, id.as_str(), None, known, actor).await
+        self.revoke(target, None, known, None, actor).await
     }
 
     /// Ends every credential there is, administrators' included.
     pub async fn revoke_all(&self, actor: &Actor) -> Result<Revoked> {
-        self.revoke(RevocationTarget::All, "all", None, Known::Stored, actor)
+        self.revoke(RevocationTarget::All, None, Known::Stored, None, actor)
             .await
     }
 
+    /// `tenant` is that of a credential without a row which was verified.
     async fn revoke(
         &self,
         target: RevocationTarget,
-        id: &str,
         until: Option<UnixMillis>,
         known: Known,
+        tenant: Option<&TenantId>,
         actor: &Actor,
     ) -> Result<Revoked> {
         let now = self.parts.clock.now().wall;
-        let act = match &target {
-            RevocationTarget::Credential(_) => "credential.revoke",
-            RevocationTarget::Principal(_) => "principal.revoke",
-            RevocationTarget::Tenant(_) => "tenant.revoke",
-            RevocationTarget::All => "all.revoke",
+        let (act, id) = match &target {
+            RevocationTarget::Credential(id) => ("credential.revoke", id.to_string()),
+            RevocationTarget::Principal(id) => ("principal.revoke", id.to_string()),
+            RevocationTarget::Tenant(id) => ("tenant.revoke", id.to_string()),
+            RevocationTarget::All => ("all.revoke", "all".to_owned()),
         };
         let revocation = NewRevocation {
             effect: Effect::Ends,
@@ -145,12 +147,12 @@ impl Accounts {
             cut_at: now,
             until,
         };
-        let draft = actor.draft(now, act, id, serde_json::Value::Null);
-        let record = self.store().revoke(&revocation, &draft).await?;
+        let draft = actor.draft(now, act, id.as_str(), serde_json::Value::Null);
+        let record = self.rows(actor).revoke(&revocation, tenant, &draft).await?;
         self.parts.revocations.apply(&record);
         Ok(Revoked {
             seq: record.seq,
-            target: id.to_owned(),
+            target: id,
             known,
         })
     }
@@ -222,8 +224,9 @@ impl Accounts {
         lookup: LookupRotation,
         actor: &Actor,
     ) -> Result<KeyInfo> {
+        actor.must_reach_all("every key")?;
         if purpose == KeyPurpose::Lookup && lookup == LookupRotation::Careful {
-            self.check_lookup_rotation().await?;
+            self.check_lookup_rotation(actor).await?;
         }
         let now = self.parts.clock.now().wall;
         let key = self.parts.vault.rotate(purpose, actor, now).await?;
@@ -232,7 +235,7 @@ impl Accounts {
     }
 
     /// Finds a living credential that only the previous lookup key knows.
-    async fn check_lookup_rotation(&self) -> Result<()> {
+    async fn check_lookup_rotation(&self, actor: &Actor) -> Result<()> {
         let keys = self.parts.vault.list().await?;
         let current = keys
             .iter()
@@ -242,7 +245,7 @@ impl Accounts {
         let filter = CredentialFilter::default();
         let mut page = Page::first(BATCH);
         loop {
-            let rows = self.store().list_credentials(&filter, &page).await?;
+            let rows = self.rows(actor).list_credentials(&filter, &page).await?;
             let lost = rows.iter().find(|row| {
                 let alive = row.revoked_at.is_none() && row.expires_at.is_none_or(|at| at > now);
                 let older = row

@@ -82,10 +82,11 @@ impl Accounts {
                 "form v2, or neither of them: the compatible form cannot carry them",
             ));
         }
+        let tenant = actor.home(new.tenant)?.filter(|_| new.form == SealedForm::Own);
         let token = match new.form {
             SealedForm::Compatible => issue::issue_compatible(settings, &new.identifier, now),
             SealedForm::Own => {
-                issue::issue_own(settings, &new.identifier, new.tenant.as_ref(), &new.scopes, now)
+                issue::issue_own(settings, &new.identifier, tenant.as_ref(), &new.scopes, now)
             }
         }
         .map_err(|error| match error {
@@ -106,7 +107,8 @@ impl Accounts {
             IssueError::Seal(e) => e.into(),
         })?;
         // A device that was switched off shall not get a token that nothing in the store could refuse.
-        if let Some(found) = self.store().principal(&token.device).await? {
+        let rows = self.rows(actor);
+        if let Some(found) = rows.principal(&token.device).await? {
             must_be_enabled(&found)?;
         }
         let detail = serde_json::json!({
@@ -115,7 +117,7 @@ impl Accounts {
         });
         let act = "sealed_device_token.issue";
         let draft = actor.draft(now, act, token.credential.as_str(), detail);
-        self.store().append_events(&[draft]).await?;
+        rows.note_issued(&token.device, &new.scopes, draft).await?;
         Ok(Issued {
             secret: token.token,
             kind: CredentialKind::SealedDeviceToken,
@@ -171,7 +173,9 @@ impl Accounts {
             "expires_at": token.expires_at.rfc3339(),
         });
         let draft = actor.draft(now.wall, "jwt.issue", token.id.as_str(), detail);
-        self.store().append_events(&[draft]).await?;
+        self.rows(actor)
+            .note_issued(&principal.id, &grant.scopes, draft)
+            .await?;
         Ok(Issued {
             secret: token.token,
             kind: CredentialKind::Jwt,

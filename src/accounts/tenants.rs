@@ -86,19 +86,24 @@ impl Accounts {
         };
         let detail = serde_json::json!({"name": record.name});
         let draft = actor.draft(record.created_at, "tenant.create", record.id.as_str(), detail);
-        self.store().insert_tenant(&record, &draft).await?;
+        self.rows(actor).insert_tenant(&record, &draft).await?;
         Ok(record)
     }
 
     /// One tenant.
-    pub async fn tenant(&self, id: &TenantId) -> Result<TenantRecord> {
-        let found = self.store().tenant(id).await?;
+    pub async fn tenant(&self, id: &TenantId, actor: &Actor) -> Result<TenantRecord> {
+        let found = self.rows(actor).tenant(id).await?;
         found.ok_or_else(|| AccountsError::not_found("tenant", id.as_str()))
     }
 
     /// A page of tenants, oldest first.
-    pub async fn list_tenants(&self, filter: &TenantFilter, page: &Page) -> Result<Vec<TenantRecord>> {
-        Ok(self.store().list_tenants(filter, page).await?)
+    pub async fn list_tenants(
+        &self,
+        filter: &TenantFilter,
+        page: &Page,
+        actor: &Actor,
+    ) -> Result<Vec<TenantRecord>> {
+        Ok(self.rows(actor).list_tenants(filter, page).await?)
     }
 
     /// Changes a tenant. Switching it off ends everything of it that has no row (sealed tokens, JWTs) for
@@ -110,23 +115,23 @@ impl Accounts {
         version: Option<u64>,
         actor: &Actor,
     ) -> Result<TenantRecord> {
-        let mut record = self.tenant(id).await?;
+        let mut record = self.tenant(id, actor).await?;
         record.version = version.unwrap_or(record.version);
         change.apply(&mut record.name, &mut record.enabled, &mut record.about)?;
         let draft = actor.draft(self.now(), "tenant.update", id.as_str(), change.told().into());
-        match self.store().update_tenant(&record, &draft).await? {
+        match self.rows(actor).update_tenant(&record, &draft).await? {
             Some(ended) => self.parts.revocations.apply(&ended),
             None => (self.parts.created)(),
         }
-        self.tenant(id).await
+        self.tenant(id, actor).await
     }
 
     /// Deletes a tenant that has no customers and principals any more.
     pub async fn delete_tenant(&self, id: &TenantId, actor: &Actor) -> Result<()> {
-        let record = self.tenant(id).await?;
+        let record = self.tenant(id, actor).await?;
         let detail = serde_json::json!({"name": record.name});
         let draft = actor.draft(self.now(), "tenant.delete", id.as_str(), detail);
-        Ok(self.store().delete_tenant(id, &draft).await?)
+        Ok(self.rows(actor).delete_tenant(id, &draft).await?)
     }
 
     /// Makes a customer of a tenant, under this id or a random one.
@@ -138,7 +143,7 @@ impl Accounts {
         about: About,
         actor: &Actor,
     ) -> Result<CustomerRecord> {
-        self.tenant(tenant).await?;
+        self.tenant(tenant, actor).await?;
         let record = CustomerRecord {
             id: id.unwrap_or_else(CustomerId::random),
             tenant: tenant.clone(),
@@ -150,19 +155,24 @@ impl Accounts {
         };
         let detail = serde_json::json!({"name": record.name, "tenant": tenant.as_str()});
         let draft = actor.draft(record.created_at, "customer.create", record.id.as_str(), detail);
-        self.store().insert_customer(&record, &draft).await?;
+        self.rows(actor).insert_customer(&record, &draft).await?;
         Ok(record)
     }
 
     /// One customer.
-    pub async fn customer(&self, id: &CustomerId) -> Result<CustomerRecord> {
-        let found = self.store().customer(id).await?;
+    pub async fn customer(&self, id: &CustomerId, actor: &Actor) -> Result<CustomerRecord> {
+        let found = self.rows(actor).customer(id).await?;
         found.ok_or_else(|| AccountsError::not_found("customer", id.as_str()))
     }
 
     /// A page of customers, oldest first.
-    pub async fn list_customers(&self, filter: &CustomerFilter, page: &Page) -> Result<Vec<CustomerRecord>> {
-        Ok(self.store().list_customers(filter, page).await?)
+    pub async fn list_customers(
+        &self,
+        filter: &CustomerFilter,
+        page: &Page,
+        actor: &Actor,
+    ) -> Result<Vec<CustomerRecord>> {
+        Ok(self.rows(actor).list_customers(filter, page).await?)
     }
 
     /// Changes a customer. While it is switched off, nobody assigned to it comes in.
@@ -173,22 +183,22 @@ impl Accounts {
         version: Option<u64>,
         actor: &Actor,
     ) -> Result<CustomerRecord> {
-        let mut record = self.customer(id).await?;
+        let mut record = self.customer(id, actor).await?;
         record.version = version.unwrap_or(record.version);
         change.apply(&mut record.name, &mut record.enabled, &mut record.about)?;
         let draft = actor.draft(self.now(), "customer.update", id.as_str(), change.told().into());
-        if let Some(news) = self.store().update_customer(&record, &draft).await? {
+        if let Some(news) = self.rows(actor).update_customer(&record, &draft).await? {
             self.parts.revocations.apply(&news);
         }
         (self.parts.created)();
-        self.customer(id).await
+        self.customer(id, actor).await
     }
 
     /// Deletes a customer to which nobody is assigned any more.
     pub async fn delete_customer(&self, id: &CustomerId, actor: &Actor) -> Result<()> {
-        let record = self.customer(id).await?;
+        let record = self.customer(id, actor).await?;
         let detail = serde_json::json!({"name": record.name});
         let draft = actor.draft(self.now(), "customer.delete", id.as_str(), detail);
-        Ok(self.store().delete_customer(id, &draft).await?)
+        Ok(self.rows(actor).delete_customer(id, &draft).await?)
     }
 }

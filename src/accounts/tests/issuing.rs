@@ -293,7 +293,11 @@ async fn bad_requests_say_what_was_found_and_expected() {
             "for: found a control character",
         ),
         (
-            accounts.registered_device("nobody").await.map(|_| ()).err(),
+            accounts
+                .registered_device("nobody", &actor())
+                .await
+                .map(|_| ())
+                .err(),
             "there is no device `nobody`",
         ),
     ] {
@@ -333,7 +337,7 @@ async fn every_act_is_in_the_trail_with_its_actor_and_without_a_secret() {
         basic,
     ];
     on.accounts.revoke_all(&actor()).await.expect("revoked");
-    let rows = on.accounts.list_audit(None, 100).await.expect("rows");
+    let rows = on.accounts.list_audit(None, 100, &actor()).await.expect("rows");
     let text = format!("{rows:?}");
     for secret in made.iter().map(|m| m.secret.expose()) {
         assert!(!text.contains(secret), "a secret is in the trail");
@@ -355,7 +359,7 @@ async fn every_act_is_in_the_trail_with_its_actor_and_without_a_secret() {
     ] {
         assert!(acts.contains(&act), "{act} is missing: {acts:?}");
     }
-    assert_eq!(on.accounts.verify_audit().await.expect("verified"), None);
+    assert_eq!(on.accounts.verify_audit(&actor()).await.expect("verified"), None);
 }
 
 #[tokio::test]
@@ -416,7 +420,7 @@ async fn a_principal_that_is_switched_off_comes_in_with_nothing() {
         lifetime: Duration::from_secs(60),
     };
     on.clock.advance(Duration::from_secs(5));
-    let off = on.accounts.principal(&owner.id).await.expect("there");
+    let off = on.accounts.principal(&owner.id, &actor()).await.expect("there");
     on.accounts
         .issue_access_token(&off, new, &actor())
         .await
@@ -456,12 +460,13 @@ async fn devices_are_found_by_id_and_by_name() {
     let known = device(&on, "serial-0001").await;
     for text in ["serial-0001", " serial-0001 ", known.id.as_str()] {
         assert_eq!(
-            on.accounts.device(text).await.expect("found"),
+            on.accounts.device(text, &actor()).await.expect("found"),
             DeviceName::Registered(known.clone()),
             "{text}"
         );
     }
-    let DeviceName::Unregistered(id) = on.accounts.device("serial-0002").await.expect("an id") else {
+    let DeviceName::Unregistered(id) = on.accounts.device("serial-0002", &actor()).await.expect("an id")
+    else {
         panic!("nobody registered it");
     };
     assert_eq!(sealed(&on, "serial-0002").await.principal, id);
@@ -476,10 +481,14 @@ async fn devices_are_found_by_id_and_by_name() {
     };
     let kinds = on
         .accounts
-        .list_principals(&devices, &page)
+        .list_principals(&devices, &page, &actor())
         .await
         .expect("a page");
     assert_eq!(kinds, [known]);
-    let none = on.accounts.list_credentials(&jwts, &page).await.expect("a page");
+    let none = on
+        .accounts
+        .list_credentials(&jwts, &page, &actor())
+        .await
+        .expect("a page");
     assert!(none.is_empty(), "access tokens have no row");
 }

@@ -91,7 +91,7 @@ async fn a_change_of_rights_holds_when_the_call_returns() {
     );
     let acts: Vec<String> = on
         .accounts
-        .list_audit(None, 3)
+        .list_audit(None, 3, &actor())
         .await
         .expect("a page")
         .into_iter()
@@ -156,7 +156,7 @@ async fn a_rerolled_token_lives_for_the_overlap_and_never_past_its_own_end() {
             .await
             .expect("the new one works");
         assert_eq!(who.identity().permission, Permission::Write, "the rules stay");
-        let (context, _) = on.accounts.credential(&old.id).await.expect("there");
+        let (context, _) = on.accounts.credential(&old.id, &actor()).await.expect("there");
         assert_eq!(
             context.credential.expires_at,
             Some(START.plus(lives)),
@@ -280,7 +280,7 @@ async fn what_was_deleted_is_dead_at_once_and_forgotten_after_the_grace_period()
             .expect("purged"),
         1
     );
-    let gone = on.accounts.credential(&made.id).await;
+    let gone = on.accounts.credential(&made.id, &actor()).await;
     assert!(matches!(gone, Err(AccountsError::NotFound { .. })), "{gone:?}");
 }
 
@@ -350,7 +350,7 @@ async fn many_end_by_a_filter_and_nothing_else_does() {
     };
     assert_eq!(
         on.accounts
-            .list_credentials(&revoked, &Page::first(9))
+            .list_credentials(&revoked, &Page::first(9), &actor())
             .await
             .expect("a page")
             .len(),
@@ -381,7 +381,7 @@ async fn a_secret_is_read_back_only_where_it_was_made_so_and_the_trail_says_by_w
     assert_eq!(shown.expose(), made.secret.expose());
     let last = on
         .accounts
-        .list_audit(None, 1)
+        .list_audit(None, 1, &actor())
         .await
         .expect("a page")
         .remove(0)

@@ -196,7 +196,7 @@ async fn a_deleted_principal_is_out_with_all_it_held() {
             made.kind
         );
     }
-    let gone = on.accounts.principal(&device.id).await;
+    let gone = on.accounts.principal(&device.id, &actor()).await;
     assert!(matches!(gone, Err(AccountsError::NotFound { .. })), "{gone:?}");
 }
 

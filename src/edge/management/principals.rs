@@ -27,6 +27,7 @@ type Reply = Result<Response, Problem>;
 )]
 pub(super) async fn list_devices(
     State(accounts): State<Arc<Accounts>>,
+    Extension(actor): Extension<Actor>,
     Query(query): Query<DeviceQuery>,
 ) -> Reply {
     let filter = PrincipalFilter {
@@ -35,7 +36,7 @@ pub(super) async fn list_devices(
         ..PrincipalFilter::default()
     };
     let page = input::page(query.after.as_deref(), query.limit)?;
-    list(&accounts, &filter, &page).await
+    list(&accounts, &filter, &page, &actor).await
 }
 
 /// Devices, users and service accounts, oldest first
@@ -46,6 +47,7 @@ pub(super) async fn list_devices(
 )]
 pub(super) async fn list_all(
     State(accounts): State<Arc<Accounts>>,
+    Extension(actor): Extension<Actor>,
     Query(query): Query<PrincipalQuery>,
 ) -> Reply {
     let filter = PrincipalFilter {
@@ -54,11 +56,11 @@ pub(super) async fn list_all(
         ..PrincipalFilter::default()
     };
     let page = input::page(query.after.as_deref(), query.limit)?;
-    list(&accounts, &filter, &page).await
+    list(&accounts, &filter, &page, &actor).await
 }
 
-async fn list(accounts: &Accounts, filter: &PrincipalFilter, page: &Page) -> Reply {
-    let rows = accounts.list_principals(filter, page).await?;
+async fn list(accounts: &Accounts, filter: &PrincipalFilter, page: &Page, actor: &Actor) -> Reply {
+    let rows = accounts.list_principals(filter, page, actor).await?;
     let place = |row: &PrincipalRecord| row.cursor().to_string();
     let listing = show::listing(rows, page.limit, place, show::principal);
     Ok(axum::Json(listing).into_response())
@@ -119,8 +121,12 @@ pub(super) async fn create(
     params(("device" = String, Path, description = "Its id, or what it calls itself", min_length = 1, max_length = 255)),
     responses((status = 200, description = "Found", body = Principal)),
 )]
-pub(super) async fn device(State(accounts): State<Arc<Accounts>>, Segment(device): Segment) -> Reply {
-    let found = accounts.registered_device(&device).await?;
+pub(super) async fn device(
+    State(accounts): State<Arc<Accounts>>,
+    Extension(actor): Extension<Actor>,
+    Segment(device): Segment,
+) -> Reply {
+    let found = accounts.registered_device(&device, &actor).await?;
     Ok(axum::Json(show::principal(found)).into_response())
 }
 
@@ -130,8 +136,12 @@ pub(super) async fn device(State(accounts): State<Arc<Accounts>>, Segment(device
     params(("id" = String, Path, description = "Its id", min_length = 1, max_length = 255)),
     responses((status = 200, description = "Found", body = Principal)),
 )]
-pub(super) async fn one(State(accounts): State<Arc<Accounts>>, Segment(id): Segment) -> Reply {
-    let found = accounts.principal(&input::named_id("id", &id)?).await?;
+pub(super) async fn one(
+    State(accounts): State<Arc<Accounts>>,
+    Extension(actor): Extension<Actor>,
+    Segment(id): Segment,
+) -> Reply {
+    let found = accounts.principal(&input::named_id("id", &id)?, &actor).await?;
     Ok(axum::Json(show::principal(found)).into_response())
 }
 
@@ -187,7 +197,7 @@ pub(super) async fn regenerate(
     Segment(device): Segment,
     Json(wanted): Json<Regenerate>,
 ) -> Reply {
-    let device = accounts.registered_device(&device).await?;
+    let device = accounts.registered_device(&device, &actor).await?;
     let which: Option<CredentialId> = wanted
         .token
         .as_deref()

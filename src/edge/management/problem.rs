@@ -180,6 +180,13 @@ impl From<AccountsError> for Problem {
                 }
                 .into();
             }
+            E::Forbidden(_) => {
+                let reason = Reason::RoleMissing;
+                return Self {
+                    message: error.to_string(),
+                    ..reason.into()
+                };
+            }
             E::NotFound { .. } => StatusCode::NOT_FOUND,
             E::Conflict(_) | E::NotConfigured(_) => StatusCode::CONFLICT,
             E::Outdated { .. } => StatusCode::PRECONDITION_FAILED,

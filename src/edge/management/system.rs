@@ -20,8 +20,8 @@ type Reply = Result<Response, Problem>;
     get, path = "/keys", tag = "keys",
     responses((status = 200, description = "Found", body = Listing<Key>)),
 )]
-pub(super) async fn keys(State(accounts): State<Arc<Accounts>>) -> Reply {
-    let items = accounts.vault().list().await?;
+pub(super) async fn keys(State(accounts): State<Arc<Accounts>>, Extension(actor): Extension<Actor>) -> Reply {
+    let items = accounts.list_keys(&actor).await?;
     let listing = Listing {
         items: items.into_iter().map(show::key).collect(),
         next: None,
@@ -63,9 +63,13 @@ pub(super) async fn rotate(
     params(AuditQuery),
     responses((status = 200, description = "Found", body = Listing<AuditRow>)),
 )]
-pub(super) async fn audit(State(accounts): State<Arc<Accounts>>, Query(query): Query<AuditQuery>) -> Reply {
+pub(super) async fn audit(
+    State(accounts): State<Arc<Accounts>>,
+    Extension(actor): Extension<Actor>,
+    Query(query): Query<AuditQuery>,
+) -> Reply {
     let limit = input::rows(query.limit);
-    let rows = accounts.list_audit(query.before, limit).await?;
+    let rows = accounts.list_audit(query.before, limit, &actor).await?;
     let listing = show::listing(rows, limit, |row| row.seq.to_string(), show::audit_row);
     Ok(axum::Json(listing).into_response())
 }
@@ -75,8 +79,11 @@ pub(super) async fn audit(State(accounts): State<Arc<Accounts>>, Query(query): Q
     get, path = "/audit/verify", tag = "audit",
     responses((status = 200, description = "Checked", body = AuditVerdict)),
 )]
-pub(super) async fn verify_audit(State(accounts): State<Arc<Accounts>>) -> Reply {
-    let first_bad = accounts.verify_audit().await?;
+pub(super) async fn verify_audit(
+    State(accounts): State<Arc<Accounts>>,
+    Extension(actor): Extension<Actor>,
+) -> Reply {
+    let first_bad = accounts.verify_audit(&actor).await?;
     Ok(axum::Json(AuditVerdict { first_bad }).into_response())
 }
 

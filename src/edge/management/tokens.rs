@@ -33,7 +33,11 @@ const DEFAULT_ACCESS_TOKEN_LIFETIME: std::time::Duration = std::time::Duration::
     params(TokenQuery),
     responses((status = 200, description = "Found", body = Listing<Token>)),
 )]
-pub(super) async fn list(State(accounts): State<Arc<Accounts>>, Query(query): Query<TokenQuery>) -> Reply {
+pub(super) async fn list(
+    State(accounts): State<Arc<Accounts>>,
+    Extension(actor): Extension<Actor>,
+    Query(query): Query<TokenQuery>,
+) -> Reply {
     let principal = query.principal.as_deref();
     let filter = CredentialFilter {
         kind: query.kind.as_deref().map(kind).transpose()?,
@@ -43,7 +47,7 @@ pub(super) async fn list(State(accounts): State<Arc<Accounts>>, Query(query): Qu
         ..CredentialFilter::default()
     };
     let page = input::page(query.after.as_deref(), query.limit)?;
-    let rows = accounts.list_credentials(&filter, &page).await?;
+    let rows = accounts.list_credentials(&filter, &page, &actor).await?;
     let now = accounts.now();
     let listing = show::listing(
         rows,
@@ -60,8 +64,12 @@ pub(super) async fn list(State(accounts): State<Arc<Accounts>>, Query(query): Qu
     params(("id" = String, Path, description = "Its id", min_length = 1, max_length = 255)),
     responses((status = 200, description = "Found", body = TokenDetails)),
 )]
-pub(super) async fn details(State(accounts): State<Arc<Accounts>>, Segment(id): Segment) -> Reply {
-    let (context, usage) = accounts.credential(&input::named_id("id", &id)?).await?;
+pub(super) async fn details(
+    State(accounts): State<Arc<Accounts>>,
+    Extension(actor): Extension<Actor>,
+    Segment(id): Segment,
+) -> Reply {
+    let (context, usage) = accounts.credential(&input::named_id("id", &id)?, &actor).await?;
     let details = TokenDetails {
         token: show::token(context.credential, accounts.now()),
         owner: show::principal(context.principal),
@@ -160,7 +168,7 @@ async fn sealed(
         return Err(Problem::bad("device", "nothing", "the identifier of the device"));
     };
     // A registered device is sealed for by its identifier, so that it is the same principal.
-    let identifier = match accounts.device(device).await? {
+    let identifier = match accounts.device(device, actor).await? {
         DeviceName::Registered(record) => record.external_id.ok_or_else(|| {
             Problem::bad(
                 "device",
@@ -191,8 +199,8 @@ async fn sealed(
 async fn owner(accounts: &Accounts, wanted: &CreateToken, actor: &Actor) -> Result<PrincipalRecord, Problem> {
     match (&wanted.service, &wanted.principal, &wanted.device) {
         (Some(name), None, None) => Ok(accounts.service_account(name, actor).await?),
-        (None, Some(id), None) => Ok(accounts.principal(&input::id("principal", id)?).await?),
-        (None, None, Some(device)) => Ok(accounts.registered_device(device).await?),
+        (None, Some(id), None) => Ok(accounts.principal(&input::id("principal", id)?, actor).await?),
+        (None, None, Some(device)) => Ok(accounts.registered_device(device, actor).await?),
         (None, None, None) => Err(Problem::bad(
             "for",
             "nobody",

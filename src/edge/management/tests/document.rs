@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::accounts::Reach;
 use crate::edge::management::operations::{Door as At, OPERATIONS};
 use crate::edge::management::{BASE, document};
 
@@ -57,7 +58,7 @@ async fn every_operation_of_the_table_is_routed_and_refuses_a_token_of_another_s
     let held = |scopes: &[&str]| {
         let scopes = crate::domain::scope::ScopeSet::parse(scopes.iter().copied()).expect("scopes");
         let id = crate::domain::ids::PrincipalId::parse("p1").expect("an id");
-        crate::accounts::Actor::principal(&id, client(), scopes)
+        crate::accounts::Actor::principal(&id, client(), scopes, Reach::Installation)
     };
     for operation in OPERATIONS {
         let path = operation

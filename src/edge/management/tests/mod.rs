@@ -1,6 +1,7 @@
 //! The door asked as its clients ask it: over its routes, its guard and its socket.
 
 mod document;
+mod tenancy;
 
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
