@@ -286,7 +286,7 @@ impl Accounts {
         page: &Page,
         actor: &Actor,
     ) -> Result<Vec<PrincipalRecord>> {
-        Ok(self.rows(actor).list_principals(filter, page).await?)
+        self.rows(actor).list_principals(filter, page).await
     }
 
     /// Changes a principal of this version; whatever its version when none is given. Switching it off ends

@@ -15,7 +15,7 @@ impl Accounts {
         page: &Page,
         actor: &Actor,
     ) -> Result<Vec<CredentialRecord>> {
-        Ok(self.rows(actor).list_credentials(filter, page).await?)
+        self.rows(actor).list_credentials(filter, page).await
     }
 
     /// One stored credential, whom it belongs to, and how it was used.
@@ -38,12 +38,12 @@ impl Accounts {
         limit: u32,
         actor: &Actor,
     ) -> Result<Vec<AuditRecord>> {
-        Ok(self.rows(actor).list_audit(before, limit).await?)
+        self.rows(actor).list_audit(before, limit).await
     }
 
     /// Recomputes the chain of audit rows; the number of the first row that does not fit, if any.
     pub async fn verify_audit(&self, actor: &Actor) -> Result<Option<u64>> {
-        Ok(self.rows(actor).verify_audit().await?)
+        self.rows(actor).verify_audit().await
     }
 
     /// Every key, oldest first, without its material.

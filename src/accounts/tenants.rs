@@ -103,7 +103,7 @@ impl Accounts {
         page: &Page,
         actor: &Actor,
     ) -> Result<Vec<TenantRecord>> {
-        Ok(self.rows(actor).list_tenants(filter, page).await?)
+        self.rows(actor).list_tenants(filter, page).await
     }
 
     /// Changes a tenant. Switching it off ends everything of it that has no row (sealed tokens, JWTs) for
@@ -131,7 +131,7 @@ impl Accounts {
         let record = self.tenant(id, actor).await?;
         let detail = serde_json::json!({"name": record.name});
         let draft = actor.draft(self.now(), "tenant.delete", id.as_str(), detail);
-        Ok(self.rows(actor).delete_tenant(id, &draft).await?)
+        self.rows(actor).delete_tenant(id, &draft).await
     }
 
     /// Makes a customer of a tenant, under this id or a random one.
@@ -172,7 +172,7 @@ impl Accounts {
         page: &Page,
         actor: &Actor,
     ) -> Result<Vec<CustomerRecord>> {
-        Ok(self.rows(actor).list_customers(filter, page).await?)
+        self.rows(actor).list_customers(filter, page).await
     }
 
     /// Changes a customer. While it is switched off, nobody assigned to it comes in.
@@ -199,6 +199,6 @@ impl Accounts {
         let record = self.customer(id, actor).await?;
         let detail = serde_json::json!({"name": record.name});
         let draft = actor.draft(self.now(), "customer.delete", id.as_str(), detail);
-        Ok(self.rows(actor).delete_customer(id, &draft).await?)
+        self.rows(actor).delete_customer(id, &draft).await
     }
 }
