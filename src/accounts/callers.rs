@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 use super::Transport;
 use crate::authn::extract::{Shapes, extract};
 use crate::authn::presented::{Carrier, CarrierRules, MAX_CREDENTIAL_BYTES, Presented};
+use crate::authn::proof::DeviceProofs;
 use crate::authn::{Authenticated, Authn, Recall, Rejection};
 use crate::domain::clock::Clock;
 use crate::domain::identity::CredentialKind;
@@ -69,6 +70,7 @@ pub struct Callers {
     shapes: Shapes,
     clock: Clock,
     metrics: Arc<Metrics>,
+    proofs: Option<Arc<DeviceProofs>>,
 }
 
 impl Callers {
@@ -79,7 +81,14 @@ impl Callers {
             shapes,
             clock,
             metrics,
+            proofs: None,
         }
+    }
+
+    /// The same, to whom a sealed device token is worth nothing without its proof of possession.
+    #[must_use]
+    pub fn wanting(self, proofs: Option<Arc<DeviceProofs>>) -> Self {
+        Self { proofs, ..self }
     }
 
     /// The time.
@@ -96,7 +105,10 @@ impl Callers {
     pub async fn of(&self, call: &Call<'_>) -> Result<Authenticated, TurnedAway> {
         let found = extract(call.headers, None, "/", &CarrierRules::default(), &self.shapes);
         let caller = match found {
-            Ok(Some(presented)) => self.presenting(&presented, call).await,
+            Ok(Some(presented)) => match self.presenting(&presented, call).await {
+                Ok(caller) => self.proving(caller, &presented, call).await,
+                turned_away => turned_away,
+            },
             Ok(None) => Err(TurnedAway::before_anything(Reason::CredentialMissing)),
             Err(reason) => Err(TurnedAway::before_anything(reason)),
         };
@@ -104,6 +116,27 @@ impl Callers {
             self.metrics.reject(turned_away.reason);
         }
         caller
+    }
+
+    /// The same caller, once it has proved to be no mere listener, where that is wanted.
+    async fn proving(
+        &self,
+        caller: Authenticated,
+        presented: &Presented<'_>,
+        call: &Call<'_>,
+    ) -> Result<Authenticated, TurnedAway> {
+        let Some(proofs) = &self.proofs else {
+            return Ok(caller);
+        };
+        let credential = &caller.identity().credential;
+        let now = self.clock.now();
+        let proved = proofs.check(call.headers, presented, credential, now).await;
+        proved.map_err(|rejection| TurnedAway {
+            reason: rejection.reason,
+            presented: Some(presented.kind),
+            retry_after_secs: rejection.retry_after_secs,
+        })?;
+        Ok(caller)
     }
 
     /// Whoever presents this very credential.

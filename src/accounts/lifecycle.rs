@@ -195,8 +195,29 @@ impl Accounts {
     /// Replaces a credential: the old one is dead when this returns, the new one has the same rules.
     pub async fn regenerate_credential(&self, id: &CredentialId, actor: &Actor) -> Result<Issued> {
         let old = self.living(id, actor).await?;
+        self.replaced(&old, old.expires_at, actor).await
+    }
+
+    /// The same with another end: what its holder asks for, where that is granted.
+    pub(super) async fn renew_credential(
+        &self,
+        id: &CredentialId,
+        expires_at: Option<UnixMillis>,
+        actor: &Actor,
+    ) -> Result<Issued> {
+        let old = self.living(id, actor).await?;
+        self.replaced(&old, expires_at, actor).await
+    }
+
+    async fn replaced(
+        &self,
+        old: &CredentialRecord,
+        expires_at: Option<UnixMillis>,
+        actor: &Actor,
+    ) -> Result<Issued> {
+        let id = &old.id;
         let made = async {
-            let new = self.successor(&old, old.expires_at).await?;
+            let new = self.successor(old, expires_at).await?;
             let now = self.now();
             let detail = serde_json::json!({"replaced_by": new.record.id.as_str()});
             let act = format!("{}.regenerate", old.kind);

@@ -22,6 +22,7 @@ mod principals;
 mod reading;
 mod revoking;
 mod sealing;
+mod sessions;
 mod tenants;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -50,6 +51,7 @@ pub use self::lifecycle::CredentialChange;
 pub use self::principals::{DeviceName, NewPrincipal, Place, PrincipalChange};
 pub use self::revoking::{Known, LookupRotation, Revoked};
 pub use self::sealing::{NewAccessToken, NewSealedToken, SealedForm};
+pub use self::sessions::{NotDone, OwnToken, OwnTokens, TokenPlace};
 pub use self::tenants::PartyChange;
 pub use crate::authn::kinds::basic::issue::Password;
 pub use crate::authn::kinds::device_token::IssueForm as DeviceTokenForm;

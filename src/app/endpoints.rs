@@ -6,15 +6,16 @@ use std::sync::Arc;
 
 use super::convert;
 use super::rooms::Rooms;
-use crate::accounts::{Callers, DeviceTokens, TokenClients};
+use crate::accounts::{Callers, DeviceTokens, OwnTokens, TokenClients};
 use crate::config::Settings;
 use crate::config::settings::EndpointDoor;
-use crate::edge::endpoints::{Endpoint, Endpoints, Extent, Mount, nest, oauth};
+use crate::edge::endpoints::{Endpoint, Endpoints, Extent, Mount, homechat, nest, oauth};
 
 /// Those that the proxy answers.
 pub(super) fn on_the_proxy(settings: &Settings, rooms: &Rooms) -> Endpoints {
     let mut mounts = Vec::new();
     device_tokens(settings, rooms, &mut mounts);
+    own_tokens(settings, rooms, &mut mounts);
     for_clients(EndpointDoor::Proxy, settings, rooms, &mut mounts);
     table(mounts, rooms)
 }
@@ -27,6 +28,9 @@ pub(super) fn on_the_admin_door(settings: &Settings, rooms: &Rooms) -> Endpoints
 }
 
 fn table(mounts: Vec<Mount>, rooms: &Rooms) -> Endpoints {
+    for mount in &mounts {
+        tracing::info!(path = &*mount.path, "a public auth endpoint is on");
+    }
     match mounts.is_empty() {
         true => Endpoints::none(),
         false => Endpoints::new(mounts, &rooms.ground.tasks),
@@ -51,7 +55,7 @@ fn device_tokens(settings: &Settings, rooms: &Rooms, mounts: &mut Vec<Mount>) {
     let written = &settings.endpoints.device_token;
     let tokens = Arc::new(DeviceTokens::new(
         Arc::clone(&rooms.accounts),
-        callers(settings, rooms),
+        callers(settings, rooms).wanting(rooms.proofs(settings)),
         Arc::clone(&rooms.generated),
         written.generation.clone(),
     ));
@@ -61,6 +65,31 @@ fn device_tokens(settings: &Settings, rooms: &Rooms, mounts: &mut Vec<Mount>) {
     };
     mount(&written.generate, Arc::new(generate), mounts);
     mount(&written.validate, Arc::new(nest::Validate { tokens }), mounts);
+}
+
+fn own_tokens(settings: &Settings, rooms: &Rooms, mounts: &mut Vec<Mount>) {
+    let written = &settings.endpoints.homechat;
+    let tokens = Arc::new(OwnTokens::new(
+        Arc::clone(&rooms.accounts),
+        callers(settings, rooms),
+        written.token_lifetime,
+    ));
+    mount(
+        &written.refresh,
+        Arc::new(homechat::Refresh(Arc::clone(&tokens))),
+        mounts,
+    );
+    mount(
+        &written.sessions,
+        Arc::new(homechat::Sessions(Arc::clone(&tokens))),
+        mounts,
+    );
+    let one: Arc<dyn Endpoint> = Arc::new(homechat::Session(tokens));
+    mounts.extend(written.sessions.iter().map(|path| Mount {
+        path: path.clone(),
+        extent: Extent::OneBelow,
+        endpoint: Arc::clone(&one),
+    }));
 }
 
 fn for_clients(door: EndpointDoor, settings: &Settings, rooms: &Rooms, mounts: &mut Vec<Mount>) {

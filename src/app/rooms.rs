@@ -16,6 +16,8 @@ use super::kinds::Kinds;
 use crate::accounts::{self, Accounts, GenerationCounts, KeyHandles, KeyVault};
 use crate::audit::{AuditQueue, UsageRecorder, retain};
 use crate::authn::Authn;
+use crate::authn::nonces::NonceLedger;
+use crate::authn::proof::DeviceProofs;
 use crate::authn::revocation::RevocationIndex;
 use crate::cluster::{FeedState, Follower};
 use crate::config::Settings;
@@ -30,7 +32,7 @@ use crate::gate::{Gate, Snapshot};
 use crate::runtime::slow_pool::SlowPool;
 use crate::runtime::tasks::Tasks;
 use crate::store::sqlite::{OpenAs, SqliteStore};
-use crate::store::{AuditLog, Store};
+use crate::store::{AuditLog, Nonces, Store};
 use crate::telemetry::Metrics;
 
 /// How often revocations are forgotten that nothing can be presented against any more.
@@ -65,6 +67,8 @@ pub struct Rooms {
     pub(super) ground: Ground,
     /// What the generation endpoint made lately.
     pub(super) generated: Arc<GenerationCounts>,
+    /// Which nonces were spent.
+    pub(super) nonces: Arc<NonceLedger>,
     /// The public auth endpoints at the admin door.
     pub(super) admin_endpoints: management::endpoints::Mounted,
     /// How fresh the revocation feed is.
@@ -150,6 +154,7 @@ impl Rooms {
         };
         let accounts = Arc::new(Accounts::new(parts, kinds.for_accounts(settings, &ground)));
         let audit = AuditQueue::spawn(&settings.audit, store.clone(), metrics.clone(), tasks);
+        let nonces = Arc::clone(&store) as Arc<dyn Nonces>;
         let rooms = Self {
             store,
             embedded,
@@ -159,6 +164,7 @@ impl Rooms {
             kinds: Arc::new(ArcSwap::from_pointee(kinds)),
             ground,
             generated: Arc::default(),
+            nonces: NonceLedger::spawn(nonces, tasks),
             admin_endpoints: Arc::new(ArcSwap::from_pointee(Endpoints::none())),
             feed,
             slow_pool,
@@ -197,6 +203,7 @@ impl Rooms {
             routes: RouteTable::new(settings.routes.clone()),
             shapes: convert::shapes(settings),
             verifiers: Arc::clone(&kinds.verifiers),
+            proofs: self.proofs(settings),
         };
         let keys = self.accounts.vault().handles().assertion.clone();
         let assertions = AssertionSigner::new(settings.assertion_issuer.as_ref(), keys);
@@ -208,6 +215,12 @@ impl Rooms {
             request_ids,
             Arc::clone(&self.metrics),
         ))
+    }
+
+    /// Who checks proofs of possession, where there is a secret for them.
+    pub(super) fn proofs(&self, settings: &Settings) -> Option<Arc<DeviceProofs>> {
+        let written = settings.credentials.sealed_device_token.proof.clone()?;
+        Some(Arc::new(DeviceProofs::new(written, Arc::clone(&self.nonces))))
     }
 
     /// Follows the store's revocations and keys that another process rotated, until the tasks are stopped.
@@ -251,6 +264,9 @@ impl Rooms {
                         authn.revocations().prune(now);
                         if let Err(error) = store.prune_revocations(now).await {
                             tracing::warn!(%error, "pruning revocations failed; tried again later");
+                        }
+                        if let Err(error) = store.prune_nonces(now).await {
+                            tracing::warn!(%error, "pruning nonces failed; tried again later");
                         }
                     }
                 }

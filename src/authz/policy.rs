@@ -36,6 +36,8 @@ pub struct RoutePolicy {
     pub require_any_role: Vec<Role>,
     /// Whether the upstream's write access must have been granted.
     pub require_write_access: Requirement,
+    /// Whether a sealed device token must come with a proof of possession.
+    pub require_device_proof: Requirement,
     /// Only these clients; empty means all.
     pub allow_from: NetworkSet,
     /// Never these clients; wins over `allow_from`.
@@ -205,6 +207,7 @@ pub mod testing {
             require_any_scope: Vec::new(),
             require_any_role: Vec::new(),
             require_write_access: Requirement::No,
+            require_device_proof: Requirement::No,
             allow_from: NetworkSet::default(),
             deny_from: NetworkSet::default(),
             https: HttpsRule::Optional,

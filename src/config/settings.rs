@@ -15,6 +15,7 @@ use crate::authn::cache::CacheSettings;
 use crate::authn::kinds::device_token::settings::IssueForm;
 use crate::authn::kinds::jwt::{AlgorithmSet, Issuer, KeySource, OwnKeys, Profile, Waived};
 use crate::authn::kinds::{api_token, basic};
+use crate::authn::proof::ProofSettings;
 use crate::authn::throttle::ThrottleSettings;
 use crate::authz::policy::RoutePolicy;
 use crate::crypto::KeyBytes;
@@ -152,6 +153,8 @@ pub struct SealedDeviceTokenSettings {
     pub write_access: WriteAccess,
     /// Shortest device identifier.
     pub min_identifier_length: usize,
+    /// How proofs of possession are checked, where there is a secret for them.
+    pub proof: Option<ProofSettings>,
 }
 
 /// One issuer of JWTs; our own keys are not the configuration's to know.
@@ -221,10 +224,23 @@ impl IssuerSettings {
 pub struct EndpointSettings {
     /// Those of sealed device tokens.
     pub device_token: DeviceTokenEndpointSettings,
+    /// What the holder of an API token can do with its own tokens.
+    pub homechat: HomechatEndpointSettings,
     /// Token introspection.
     pub introspection: ClientEndpointSettings,
     /// Token revocation.
     pub revocation: ClientEndpointSettings,
+}
+
+/// HomeChat's endpoints for the holder of a token.
+#[derive(Debug, Clone)]
+pub struct HomechatEndpointSettings {
+    /// Where a token is replaced.
+    pub refresh: Vec<Box<str>>,
+    /// Where tokens are listed and, below, ended.
+    pub sessions: Vec<Box<str>>,
+    /// How long a new token is good.
+    pub token_lifetime: Duration,
 }
 
 /// An endpoint for programs with a credential of their own.

@@ -37,6 +37,24 @@ pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }
 
+/// HMAC-SHA-256 (RFC 2104) under a key of any length.
+pub fn hmac_sha256(key: &[u8], text: &[u8]) -> [u8; 32] {
+    // RFC 2104: a key longer than the hash's block is its hash, a shorter one is padded with zeros.
+    let mut block = Zeroizing::new([0_u8; 64]);
+    let hashed = Zeroizing::new(sha256(key));
+    let key = if key.len() > block.len() {
+        hashed.as_slice()
+    } else {
+        key
+    };
+    block.iter_mut().zip(key).for_each(|(to, from)| *to = *from);
+    let mut padded = hmac::digest::common::Key::<Hmac<Sha256>>::from(*block);
+    let mut mac = Hmac::<Sha256>::new(&padded);
+    padded.zeroize();
+    mac.update(text);
+    mac.finalize().into_bytes().into()
+}
+
 /// A key for digests by which stored credentials are found.
 pub struct LookupKey(KeyBytes);
 
@@ -53,17 +71,7 @@ impl LookupKey {
 
     /// HMAC-SHA-256 of the whole credential.
     pub fn digest(&self, credential: &[u8]) -> [u8; 32] {
-        // RFC 2104: a key shorter than the hash's block is padded with zeros, so this is the same key.
-        let mut block = Zeroizing::new([0_u8; 64]);
-        block
-            .iter_mut()
-            .zip(self.0.expose())
-            .for_each(|(to, from)| *to = *from);
-        let mut padded = hmac::digest::common::Key::<Hmac<Sha256>>::from(*block);
-        let mut mac = Hmac::<Sha256>::new(&padded);
-        padded.zeroize();
-        mac.update(credential);
-        mac.finalize().into_bytes().into()
+        hmac_sha256(self.0.expose(), credential)
     }
 
     /// The key itself, for sealing it into the store.

@@ -12,7 +12,7 @@ pub mod random;
 pub mod slow_digest;
 
 pub use aead::{CompatibleCipher, NotAuthentic, SealError, SealingCipher};
-pub use digest::{CacheDigester, Comparison, LookupKey, equal, sha256};
+pub use digest::{CacheDigester, Comparison, LookupKey, equal, hmac_sha256, sha256};
 pub use key_file::{KeyFile, KeyFileError, KeyFileWarning, load_key_file, load_or_create_key_file};
 pub use keyring::{
     DataKey, KeyBytes, KeyTextError, Keyring, NamedKey, SharedKeyring, TooManyKeys, key_to_base64,

@@ -112,6 +112,24 @@ reasons! {
     WrongAudience = "wrong_audience", UNAUTHORIZED, TOKEN, 16, 134, "The credential is meant for another audience.";
     /// A refresh, ID, assertion or other token was sent where an access token is due.
     WrongTokenClass = "wrong_token_class", UNAUTHORIZED, TOKEN, 16, 134, "This token is not an access token.";
+    /// The route wants a proof of possession, and it has no nonce.
+    ProofNonceMissing = "proof_nonce_missing", UNAUTHORIZED, REQUEST, 16, 134, "The X-Device-Nonce header is missing.";
+    /// The nonce is not Base64 of 16 to 128 bytes, or there are two.
+    ProofNonceMalformed = "proof_nonce_malformed", UNAUTHORIZED, REQUEST, 16, 134, "The nonce is malformed.";
+    /// The nonce was used before: the request is sent again.
+    ProofNonceUsed = "proof_nonce_used", UNAUTHORIZED, TOKEN, 16, 134, "The nonce has been used already.";
+    /// There is no signature.
+    ProofSignatureMissing = "proof_signature_missing", UNAUTHORIZED, REQUEST, 16, 134, "The X-HMAC-Signature header is missing.";
+    /// The signature is not Base64 of 32 bytes.
+    ProofSignatureMalformed = "proof_signature_malformed", UNAUTHORIZED, REQUEST, 16, 134, "The signature is malformed.";
+    /// The signature is not that of this token, nonce and timestamp under the shared secret.
+    ProofSignatureMismatch = "proof_signature_mismatch", UNAUTHORIZED, TOKEN, 16, 134, "The signature does not match.";
+    /// There is no timestamp, or it is no number.
+    ProofTimestampMissing = "proof_timestamp_missing", UNAUTHORIZED, REQUEST, 16, 134, "The X-Timestamp header is missing or is no number.";
+    /// The timestamp lies too far back.
+    ProofTooOld = "proof_too_old", UNAUTHORIZED, TOKEN, 16, 134, "The timestamp is too old.";
+    /// The timestamp lies too far in the future.
+    ProofTooEarly = "proof_too_early", UNAUTHORIZED, TOKEN, 16, 134, "The timestamp is too far in the future.";
     /// The route is `access: deny`.
     RouteDenied = "route_denied", FORBIDDEN, None, 7, 135, "Access is denied.";
     /// The route's address rules refuse the client.

@@ -25,6 +25,7 @@ use super::upstream_headers::{RequestIds, UpstreamHeaders};
 use super::verdict::{Forwarding, Refusal, Verdict};
 use crate::audit::{AuditQueue, RefusalEvent};
 use crate::authn::extract::{Shapes, extract, path_token, strip_query_parameters};
+use crate::authn::proof::DeviceProofs;
 use crate::authn::{Authenticated, Authn, Presented, Recall, Rejection, Verifiers};
 use crate::authz::policy::{DialectChoice, Requirement, RoutePolicy};
 use crate::authz::{Admitted, Denial, Encryption, Permit, admit, authorize, permit_anonymous};
@@ -46,6 +47,8 @@ pub struct Snapshot {
     pub verifiers: Arc<Verifiers>,
     /// Writes the heads that go to upstreams.
     pub upstream_headers: Arc<UpstreamHeaders>,
+    /// Checks proofs of possession, where some route wants them.
+    pub proofs: Option<Arc<DeviceProofs>>,
 }
 
 /// The one place that decides.
@@ -222,7 +225,13 @@ impl Gate {
                     client.encryption,
                     method,
                 )
-                .map_err(|Denial(reason)| stop(reason, None, Some(authenticated)))?;
+                .map_err(|Denial(reason)| stop(reason, None, Some(authenticated.clone())))?;
+                if route.require_device_proof == Requirement::Yes {
+                    // Last of all checks: what is refused anyway spends no nonce. Boxed as above.
+                    let proof = Box::pin(self.prove(facts.headers, &presented, &authenticated, now));
+                    let proved = proof.await;
+                    proved.map_err(|r| stop(r.reason, r.retry_after_secs, Some(authenticated)))?;
+                }
                 (permit, choose(route.dialect, Some(&presented), facts.headers))
             }
         };
@@ -244,6 +253,22 @@ impl Gate {
             assertion,
             writer: Arc::clone(&snapshot.upstream_headers),
         })
+    }
+
+    /// The proof of possession, on routes that want one.
+    async fn prove(
+        &self,
+        headers: &HeaderMap,
+        presented: &Presented<'_>,
+        who: &Authenticated,
+        now: Now,
+    ) -> Result<(), Rejection> {
+        let credential = &who.identity().credential;
+        match &self.snapshot.proofs {
+            Some(proofs) => proofs.check(headers, presented, credential, now).await,
+            // No configuration has such a route without a secret.
+            None => Err(Rejection::ours(Reason::InternalError)),
+        }
     }
 
     /// The signed assertion, on routes that want one: signed about once a minute for each

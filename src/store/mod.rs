@@ -253,9 +253,19 @@ pub trait Usage: Send + Sync {
     async fn usage(&self, id: &CredentialId) -> Result<Option<UsageRecord>>;
 }
 
+/// Nonces that were used, so that no process takes one twice.
+#[async_trait]
+pub trait Nonces: Send + Sync {
+    /// Notes each nonce, in order, in one transaction, and says which of them were noted before. Durable when this
+    /// returns: of all who ever spend one nonce, in whichever process, one is told `Now`.
+    async fn spend_nonces(&self, batch: &[NonceRecord]) -> Result<Vec<Spent>>;
+    /// Forgets those whose time ended before `now`, and returns how many.
+    async fn prune_nonces(&self, now: UnixMillis) -> Result<u64>;
+}
+
 /// Everything a store does.
 #[async_trait]
-pub trait Store: Tenants + Principals + Credentials + Revocations + Keys + AuditLog + Usage {
+pub trait Store: Tenants + Principals + Credentials + Revocations + Keys + AuditLog + Usage + Nonces {
     /// Whether the store answers, for readiness.
     async fn ping(&self) -> Result<()>;
     /// Flushes and closes; later calls answer `Unavailable`.

@@ -441,3 +441,21 @@ impl UsageRecord {
 
 /// How many recent addresses a usage row keeps.
 pub const MAX_RECENT_ADDRESSES: usize = 8;
+
+/// A nonce to be spent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NonceRecord {
+    /// SHA-256 of it, and of whatever it is bound to.
+    pub digest: [u8; 32],
+    /// Until when it is remembered.
+    pub until: UnixMillis,
+}
+
+/// Whether a nonce is spent for the first time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spent {
+    /// It is.
+    Now,
+    /// It was spent before.
+    Before,
+}

@@ -27,6 +27,8 @@ mod cli;
 mod credentials_presented;
 /// What is shipped in `deploy/`: images, Kubernetes, systemd, Prometheus.
 mod deploy;
+/// The stronger form of sealed device tokens.
+mod device_proof;
 /// The endpoints of the NestJS device token.
 mod device_token_endpoints;
 /// The set-ups under `examples/`, as their READMEs say, and in a browser.
@@ -39,6 +41,8 @@ mod framing;
 mod grpc;
 /// SIGQUIT: a successor takes the sockets over, and nobody notices.
 mod hand_over;
+/// HomeChat's endpoints for the holder of a token.
+mod homechat_endpoints;
 /// Upstreams that lie about their answers.
 mod hostile_upstream;
 /// HTTP/1 over sockets.

@@ -41,6 +41,37 @@ pub struct SealedDeviceToken {
     /// Shortest device identifier that a token is issued for.
     #[schemars(range(min = 1, max = 255))]
     pub min_identifier_length: u16,
+    /// The stronger form: each request also proves that its sender knows a secret.
+    pub proof: DeviceProof,
+}
+
+/// The proof of possession that goes with a sealed device token.
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct DeviceProof {
+    /// What senders sign with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret: Option<Secret>,
+    /// A file that holds it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret_file: Option<PathBuf>,
+    /// How far their clocks may differ from ours.
+    #[schemars(extend("x-least" = "10s", "x-most" = "1h"))]
+    pub tolerance: Span,
+    /// Most nonces remembered.
+    #[schemars(range(min = 1000, max = 100_000_000))]
+    pub max_nonces: u32,
+}
+
+impl Default for DeviceProof {
+    fn default() -> Self {
+        Self {
+            secret: None,
+            secret_file: None,
+            tolerance: Span::from_secs(300),
+            max_nonces: 1_000_000,
+        }
+    }
 }
 
 impl Default for SealedDeviceToken {
@@ -51,6 +82,7 @@ impl Default for SealedDeviceToken {
             lifetime: Span::from_secs(86_400),
             write_access: false,
             min_identifier_length: 8,
+            proof: DeviceProof::default(),
         }
     }
 }

@@ -11,10 +11,37 @@ use super::values::{PathText, Span};
 pub struct Endpoints {
     /// Sealed device tokens for devices that ask for them, as the NestJS device token service does.
     pub device_token: DeviceTokenEndpoints,
+    /// What the holder of an API token can do with its own tokens, as in HomeChat.
+    pub homechat: HomechatEndpoints,
     /// Token introspection (RFC 7662).
     pub introspection: ClientEndpoint,
     /// Token revocation (RFC 7009).
     pub revocation: ClientEndpoint,
+}
+
+/// HomeChat's endpoints for the holder of a token.
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct HomechatEndpoints {
+    /// Paths where a token is replaced by a new one. Empty: nowhere.
+    #[schemars(length(max = 8))]
+    pub refresh: Vec<PathText>,
+    /// Paths where the holder's tokens are listed, and ended below it by their ids. Empty: nowhere.
+    #[schemars(length(max = 8))]
+    pub sessions: Vec<PathText>,
+    /// How long a new token is good.
+    #[schemars(extend("x-least" = "1m", "x-most" = "3650d"))]
+    pub token_lifetime: Span,
+}
+
+impl Default for HomechatEndpoints {
+    fn default() -> Self {
+        Self {
+            refresh: Vec::new(),
+            sessions: Vec::new(),
+            token_lifetime: Span::from_secs(90 * 86_400),
+        }
+    }
 }
 
 /// An endpoint for programs with a credential of their own.

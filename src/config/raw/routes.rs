@@ -139,6 +139,8 @@ pub struct Require {
     pub roles: Vec<RoleText>,
     /// Write access.
     pub write_access: bool,
+    /// A proof of possession with each sealed device token.
+    pub device_proof: bool,
 }
 
 /// Whether plain HTTP is refused.

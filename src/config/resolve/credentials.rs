@@ -10,7 +10,7 @@ use super::super::problems::Written;
 use super::super::raw::credentials::{self as raw, Claim, Credentials, Issuer, Profile};
 use super::super::raw::values::Secret;
 use super::super::settings::{CredentialSettings, IssuerKeys, IssuerSettings, SealedDeviceTokenSettings};
-use super::{Notes, chosen, secrets};
+use super::{Notes, chosen, proof, secrets};
 use crate::authn::kinds::api_token::{self, DigestMode, HexTokens, Prefix};
 use crate::authn::kinds::basic;
 use crate::authn::kinds::device_token::settings::IssueForm;
@@ -40,6 +40,7 @@ pub(super) fn resolve(raw: &Credentials, notes: &mut Notes<'_>) -> CredentialSet
                 WriteAccess::Withheld
             },
             min_identifier_length: sealed.min_identifier_length.into(),
+            proof: proof::resolve(&sealed.proof, notes),
         },
         device_token_form: match raw.device_token.form {
             raw::DeviceTokenForm::Uuid => IssueForm::Uuid,
@@ -99,7 +100,7 @@ fn prefixes(raw: &raw::ApiToken, notes: &mut Notes<'_>) -> Vec<Prefix> {
 }
 
 /// A secret from its key or its file.
-fn secret(
+pub(super) fn secret(
     key: &str,
     value: Option<&Secret>,
     file: Option<&std::path::PathBuf>,
@@ -118,7 +119,7 @@ fn secret(
 }
 
 /// The key that was written, for problems with a secret that may come from either.
-fn written(key: &str, notes: &Notes<'_>) -> String {
+pub(super) fn written(key: &str, notes: &Notes<'_>) -> String {
     let file = format!("{key}_file");
     match notes.report.wrote(&file) {
         Written::Yes => file,

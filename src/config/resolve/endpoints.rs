@@ -2,11 +2,13 @@
 
 use super::super::raw::Config;
 use super::super::raw::endpoints::{
-    DeviceTokenEndpoints, Door, GenerationMode as RawMode, IdentifierForm as RawForm, SealedFormat,
+    DeviceTokenEndpoints, Door, GenerationMode as RawMode, HomechatEndpoints, IdentifierForm as RawForm,
+    SealedFormat,
 };
 use super::super::raw::values::{AdminAddress, PathText};
 use super::super::settings::{
     ClientEndpointSettings, CredentialSettings, DeviceTokenEndpointSettings, EndpointDoor, EndpointSettings,
+    HomechatEndpointSettings,
 };
 use super::{Notes, chosen};
 use crate::accounts::{GenerationLimits, GenerationMode, GenerationSettings, IdentifierForm, SealedForm};
@@ -33,8 +35,27 @@ pub(super) fn resolve(
     let mut taken = Taken(vec![("the published keys".to_owned(), JWKS_PATH.to_owned())]);
     EndpointSettings {
         device_token: device_token(&config.endpoints.device_token, credentials, &mut taken, notes),
+        homechat: homechat(&config.endpoints.homechat, &mut taken, notes),
         introspection: client_endpoint("introspection", config, &mut taken, notes),
         revocation: client_endpoint("revocation", config, &mut taken, notes),
+    }
+}
+
+fn homechat(raw: &HomechatEndpoints, taken: &mut Taken, notes: &mut Notes<'_>) -> HomechatEndpointSettings {
+    const KEY: &str = "endpoints.homechat";
+    let fallback = HomechatEndpoints::default();
+    if raw.refresh.is_empty() && raw.token_lifetime != fallback.token_lifetime {
+        notes.report.add(
+            &format!("{KEY}.token_lifetime"),
+            "a value without effect",
+            "nothing: no token is refreshed",
+            format!("name a path in {KEY}.refresh, or remove it"),
+        );
+    }
+    HomechatEndpointSettings {
+        refresh: taken.paths(&format!("{KEY}.refresh"), &raw.refresh, notes),
+        sessions: taken.paths(&format!("{KEY}.sessions"), &raw.sessions, notes),
+        token_lifetime: raw.token_lifetime.0,
     }
 }
 

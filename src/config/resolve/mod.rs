@@ -9,6 +9,7 @@ mod doors;
 mod endpoints;
 mod listeners;
 pub mod paths;
+mod proof;
 mod reachable;
 mod routes;
 mod secrets;
@@ -68,6 +69,7 @@ pub fn resolve(config: &Config, surroundings: Surroundings, report: &mut Report)
     doors::judge_surroundings(config, &listeners, surroundings, notes);
     upstreams::judge(config, &routes, notes);
     routes::judge_kinds(config, &routes, notes);
+    proof::judge(config, &routes, &credentials, &endpoints, notes);
     reachable::judge(&routes, notes);
     let raw::Revocation {
         poll_interval,

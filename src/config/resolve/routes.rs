@@ -114,6 +114,7 @@ fn policy(
         require_any_scope: route.require.any_scopes.iter().map(|s| s.0.clone()).collect(),
         require_any_role: route.require.roles.iter().map(|r| r.0.clone()).collect(),
         require_write_access: requirement(route.require.write_access),
+        require_device_proof: requirement(route.require.device_proof),
         allow_from: allow_from(key, route, notes),
         deny_from: networks(&route.deny_from),
         https: match route.https.unwrap_or_default() {

@@ -37,6 +37,23 @@ pub fn refusal_text(reason: Reason, presented: Option<CredentialKind>) -> &'stat
         (Reason::CredentialMissing, _) => "Missing authorization token",
         (Reason::SchemeUnsupported, _) => "Unsupported authorization scheme. Use Bearer or Device",
         (Reason::CredentialMalformed, None) => "Invalid authorization header format",
+        (Reason::ProofNonceMissing, _) => "Missing x-device-nonce header for device token authentication",
+        (Reason::ProofNonceMalformed, _) => "Invalid nonce format",
+        (Reason::ProofNonceUsed, _) => {
+            "Nonce validation failed: Nonce has already been used (replay attack detected)"
+        }
+        (Reason::ProofSignatureMissing, _) => {
+            "HMAC signature validation failed: Missing X-HMAC-Signature header"
+        }
+        (Reason::ProofSignatureMalformed, _) => {
+            "HMAC signature validation failed: Invalid HMAC signature format"
+        }
+        (Reason::ProofSignatureMismatch, _) => "HMAC signature validation failed: HMAC signature mismatch",
+        (Reason::ProofTimestampMissing, _) => "HMAC signature validation failed: Missing X-Timestamp header",
+        (Reason::ProofTooOld, _) => "HMAC signature validation failed: HMAC signature timestamp is too old",
+        (Reason::ProofTooEarly, _) => {
+            "HMAC signature validation failed: HMAC signature timestamp is too far in the future"
+        }
         _ if reason.status() != http::StatusCode::UNAUTHORIZED => reason.text(),
         (_, Some(CredentialKind::SealedDeviceToken | CredentialKind::DeviceToken)) => {
             "Invalid device token or not authorized to access"

@@ -6,6 +6,7 @@
 //! mount them (the proxy before its gate, the management door beside its guard) stay what they are; no
 //! endpoint decides about proxied requests.
 
+pub mod homechat;
 pub mod nest;
 pub mod oauth;
 mod read;

@@ -7,6 +7,7 @@ mod audit;
 mod changes;
 mod credentials;
 mod keys;
+mod nonces;
 mod principals;
 mod revocations;
 mod usage;
@@ -15,6 +16,7 @@ pub(crate) use audit::*;
 pub(crate) use changes::*;
 pub(crate) use credentials::*;
 pub(crate) use keys::*;
+pub(crate) use nonces::*;
 pub(crate) use principals::*;
 pub(crate) use revocations::*;
 pub(crate) use usage::*;
@@ -75,6 +77,8 @@ macro_rules! store_conformance {
             trimmed_rows_leave_a_chain_that_can_be_checked,
             concurrent_acts_keep_the_chain_whole,
             usage_adds_up,
+            a_nonce_is_spent_once,
+            a_nonce_is_forgotten_when_its_time_is_over,
             a_closed_store_is_unavailable
         );
     };

@@ -12,6 +12,7 @@ mod credential_list;
 mod credentials;
 mod errors;
 mod keys;
+mod nonces;
 mod opening;
 mod principals;
 mod revocations;

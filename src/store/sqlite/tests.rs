@@ -451,12 +451,14 @@ const NEXT: Steps = &[
     schema::STEPS[0],
     schema::STEPS[1],
     schema::STEPS[2],
+    schema::STEPS[3],
     "ALTER TABLE tenants ADD COLUMN color TEXT",
 ];
 const BROKEN: Steps = &[
     schema::STEPS[0],
     schema::STEPS[1],
     schema::STEPS[2],
+    schema::STEPS[3],
     "CREATE TABLE half (x TEXT); CREATE TABLE tenants (x TEXT)",
 ];
 
@@ -492,7 +494,7 @@ async fn an_older_store_is_brought_up_whole_or_not_at_all() {
     let Err(StoreError::Unusable(text)) = outcome else {
         panic!("{outcome:?}");
     };
-    assert!(text.contains("schema 4, this program knows 3"), "{text}");
+    assert!(text.contains("schema 5, this program knows 4"), "{text}");
 }
 
 #[tokio::test]
