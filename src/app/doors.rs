@@ -5,7 +5,6 @@
 //! the same rules goes on with other certificates, so that sessions are still resumed.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context;
 use arc_swap::ArcSwap;
@@ -15,12 +14,9 @@ use super::live;
 use crate::config::settings::ListenerSettings;
 use crate::config::{Changes, Settings};
 use crate::domain::clock::UnixMillis;
-use crate::edge::listener::tls::{Certificates, Tls};
+use crate::edge::listener::tls::{Certificates, Tls, Validity};
 use crate::edge::listener::{AddressBound, Bound, ListenSettings, Profile, RateBound};
 use crate::telemetry::Metrics;
-
-/// A certificate that ends within this time is warned about when it is put to use.
-const EXPIRES_SOON: Duration = Duration::from_secs(14 * 24 * 3600);
 
 /// The listeners of a running process.
 pub(super) struct Doors(Vec<Arc<ArcSwap<Profile>>>);
@@ -146,21 +142,30 @@ fn tls(written: &ListenerSettings, known: Option<&Tls>) -> anyhow::Result<Option
     }
 }
 
-/// Notes when certificates end, and warns about those that have or soon will.
+/// Notes when certificates end, and tells of those that clients refuse now or soon will.
 fn judge(listener: &str, certificates: &Certificates, metrics: &Metrics, now: UnixMillis) {
     for certificate in certificates.iter() {
         let (file, ends) = (&**certificate.label(), certificate.not_after());
         metrics.set_certificate_expiry(listener, file, ends);
-        let at = ends.rfc3339();
-        if ends <= now {
-            tracing::warn!(
-                listener,
-                file,
-                at,
-                "a certificate has expired: clients will refuse it"
-            );
-        } else if ends <= now.plus(EXPIRES_SOON) {
-            tracing::warn!(listener, file, at, "a certificate expires soon");
+        match certificate.validity(now) {
+            Validity::Good => {}
+            Validity::NotYet => {
+                let at = certificate.not_before().rfc3339();
+                tracing::error!(
+                    listener,
+                    file,
+                    at,
+                    "a certificate is not valid yet: clients refuse it"
+                );
+            }
+            Validity::Ended => {
+                let at = ends.rfc3339();
+                tracing::error!(listener, file, at, "a certificate has expired: clients refuse it");
+            }
+            Validity::EndsSoon => {
+                let at = ends.rfc3339();
+                tracing::warn!(listener, file, at, "a certificate expires soon");
+            }
         }
     }
 }

@@ -27,6 +27,7 @@ use self::client::Client;
 use self::output::{Form, Output};
 use crate::app::{self, Source};
 use crate::config::{self, Environment, Flags, Loaded};
+use crate::domain::clock::Clock;
 use crate::runtime::lines::Lines;
 use crate::telemetry::Metrics;
 use crate::telemetry::logging::{self, LogFormat, LogLevel};
@@ -112,7 +113,7 @@ fn dispatch(cli: Cli, arguments: &[OsString], out: Output) -> Result<ExitCode, F
             let loaded = load(&common, &without, out)?;
             match out.form() {
                 Form::Json => out.json(&serde_json::json!({"problems": []}))?,
-                Form::People => out.text(&config::summary(&loaded.settings))?,
+                Form::People => out.text(&config::summary(&loaded.settings, Clock::System.now().wall))?,
             }
             Ok(ExitCode::SUCCESS)
         }

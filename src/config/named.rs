@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use crate::crypto::sha256;
+use crate::runtime::regular_file;
 
 /// More than any file that a configuration may name has.
 const MAX_BYTES: u64 = 2 << 20;
@@ -71,10 +72,7 @@ pub enum Since {
 }
 
 fn content(path: &Path) -> Option<Content> {
-    let mut file = File::open(path).ok()?;
-    if !file.metadata().is_ok_and(|m| m.is_file()) {
-        return None;
-    }
+    let mut file = regular_file::open(path).ok()?;
     let mut bytes = Zeroizing::new(Vec::new());
     file.by_ref().take(MAX_BYTES).read_to_end(&mut bytes).ok()?;
     Content::of_file(&file, &bytes)

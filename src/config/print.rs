@@ -5,7 +5,9 @@ use std::fmt::Write;
 use super::raw::Config;
 use super::settings::Settings;
 use crate::authz::policy::{Access, PathMatch, PatternSegment, RoutePolicy};
+use crate::domain::clock::UnixMillis;
 use crate::edge::listener::ListenAddress;
+use crate::edge::listener::tls::{Certificate, Validity};
 
 /// The effective configuration as YAML. Secrets are written as `(redacted)`.
 pub fn yaml(effective: &Config) -> String {
@@ -14,14 +16,15 @@ pub fn yaml(effective: &Config) -> String {
 }
 
 /// What a start would do, for people: doors, public routes, warnings.
-pub fn summary(settings: &Settings) -> String {
+/// Certificates are judged by `now`: a start would tell of them in the log.
+pub fn summary(settings: &Settings, now: UnixMillis) -> String {
     let mut out = String::new();
     // Writing to a String cannot fail.
-    let _ = write_summary(&mut out, settings);
+    let _ = write_summary(&mut out, settings, now);
     out
 }
 
-fn write_summary(out: &mut String, settings: &Settings) -> std::fmt::Result {
+fn write_summary(out: &mut String, settings: &Settings, now: UnixMillis) -> std::fmt::Result {
     for listener in &settings.listeners {
         let scheme = listener.tls.as_ref().map_or("http", |_| "https");
         match &listener.address {
@@ -70,7 +73,32 @@ fn write_summary(out: &mut String, settings: &Settings) -> std::fmt::Result {
     for warning in &settings.warnings {
         writeln!(out, "warning   {}: {}", warning.key, warning.text)?;
     }
+    for (listener, certificate) in certificates(settings) {
+        let (file, begins, ends) = (
+            certificate.label(),
+            certificate.not_before(),
+            certificate.not_after(),
+        );
+        let told = match certificate.validity(now) {
+            Validity::Good => continue,
+            Validity::NotYet => format!("is not valid before {begins}: clients refuse it until then"),
+            Validity::Ended => format!("expired at {ends}: clients refuse it"),
+            Validity::EndsSoon => format!("expires soon, at {ends}"),
+        };
+        writeln!(
+            out,
+            "warning   listener {listener}: the certificate {file} {told}"
+        )?;
+    }
     Ok(())
+}
+
+/// The certificates that clients are shown, by listener.
+fn certificates(settings: &Settings) -> impl Iterator<Item = (&str, &Certificate)> {
+    settings.listeners.iter().flat_map(|listener| {
+        let tls = listener.tls.iter().flat_map(|tls| tls.certificates.iter());
+        tls.map(|certificate| (&*listener.name, certificate))
+    })
 }
 
 /// One line for each route that everyone may use; printed at start.

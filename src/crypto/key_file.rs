@@ -14,6 +14,7 @@ use rustix::fs::{StatVfsMountFlags, fstatvfs};
 
 use super::keyring::{KeyBytes, KeyTextError, key_to_base64, parse_key_base64};
 use super::random::{self, Alphabet, NoRandomness};
+use crate::runtime::regular_file;
 
 /// Longest key file read, in bytes: 44 letters and generous white space.
 const MAX_FILE_BYTES: u64 = 1024;
@@ -110,12 +111,16 @@ impl KeyFileError {
 
 /// Reads a key file.
 pub fn load_key_file(path: &Path) -> Result<KeyFile, KeyFileError> {
-    let file = File::open(path).map_err(KeyFileError::io(path, "read"))?;
+    let not_a_key_file = || KeyFileError::NotAKeyFile {
+        path: path.to_owned(),
+    };
+    let file = regular_file::open(path).map_err(|error| match error.kind() {
+        io::ErrorKind::InvalidInput => not_a_key_file(),
+        _ => KeyFileError::io(path, "read")(error),
+    })?;
     let metadata = file.metadata().map_err(KeyFileError::io(path, "read"))?;
-    if !metadata.is_file() || metadata.len() > MAX_FILE_BYTES {
-        return Err(KeyFileError::NotAKeyFile {
-            path: path.to_owned(),
-        });
+    if metadata.len() > MAX_FILE_BYTES {
+        return Err(not_a_key_file());
     }
     let warning = match judge_mode(metadata.mode(), holder(&file, metadata.uid())) {
         ModeVerdict::Narrow => None,
@@ -314,7 +319,10 @@ mod tests {
             load_key_file(&path),
             Err(KeyFileError::NotAKeyFile { .. })
         ));
-        for no_file in [folder.path(), Path::new("/dev/null")] {
+        let pipe = folder.path().join("pipe");
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).expect("a pipe");
+        for no_file in [folder.path(), Path::new("/dev/null"), &pipe] {
             assert!(matches!(
                 load_key_file(no_file),
                 Err(KeyFileError::NotAKeyFile { .. })

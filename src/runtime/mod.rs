@@ -6,6 +6,7 @@ pub mod hand_over;
 pub mod lines;
 pub mod log_file;
 pub mod readiness;
+pub mod regular_file;
 pub mod service_manager;
 pub mod side_door;
 pub mod slow_pool;

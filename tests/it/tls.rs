@@ -294,6 +294,72 @@ fn when_certificates_end_is_a_metric() {
 }
 
 #[test]
+fn a_certificate_that_clients_refuse_is_told_at_start_by_check_and_at_reload() {
+    let folder = Arc::new(TempDir::new().expect("a folder"));
+    let of_years = |file: &str, first: i32, last: i32| {
+        let mut params = rcgen::CertificateParams::new(vec!["a.example".to_owned()]).expect("names");
+        params.not_before = rcgen::date_time_ymd(first, 1, 1);
+        params.not_after = rcgen::date_time_ymd(last, 1, 1);
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let cert = params.self_signed(&key).expect("signed").pem();
+        fs::write(folder.path().join(format!("{file}.pem")), cert).expect("writes");
+        write_key(&folder.path().join(format!("{file}.key")), &key.serialize_pem());
+    };
+    of_years("good", 2000, 4000);
+    of_years("over", 2000, 2001);
+    of_years("early", 4000, 4001);
+    #[rustfmt::skip]
+    let rows = [
+        ("good", None, ""),
+        ("over", Some("a certificate has expired: clients refuse it"), "over.pem expired at 2001-01-01"),
+        ("early", Some("a certificate is not valid yet: clients refuse it"), "early.pem is not valid before 4000-01-01"),
+    ];
+    let config = format!("upstreams: {{ api: {{ url: \"http://127.0.0.1:9\" }} }}\n{ROUTES}");
+    let judged = |door: &Doorward, file: &str| {
+        let lines = door.log_lines();
+        let about = |l: &serde_json::Value| l["file"].as_str().is_some_and(|f| f.contains(file));
+        let lines = lines.into_iter().filter(about);
+        let lines = lines.map(|l| {
+            (
+                l["level"].clone(),
+                l["message"].as_str().unwrap_or_default().to_owned(),
+            )
+        });
+        lines.collect::<Vec<_>>()
+    };
+    for (file, message, checked) in rows {
+        let listener = listener(folder.path(), &[file], "");
+        let door = Doorward::start_listening(Arc::clone(&folder), &listener, &config, &[]);
+        let told: Vec<_> = message
+            .map(|m| ("error".into(), m.to_owned()))
+            .into_iter()
+            .collect();
+        assert_eq!(judged(&door, &format!("{file}.pem")), told, "{file}, at start");
+        let path = folder.path().join("doorward.yaml").display().to_string();
+        let output = run(env!("CARGO_BIN_EXE_doorward"), &["--config", &path, "check"]);
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let warnings: Vec<&str> = said.lines().filter(|l| l.starts_with("warning")).collect();
+        assert!(
+            output.status.success(),
+            "{file}: it is usable, once clients come later: {said}"
+        );
+        assert_eq!(warnings.len(), told.len(), "{file}: {said}");
+        assert!(said.contains(checked), "{file}: {said}");
+    }
+    // Put in place of a good one while the server runs.
+    let listener_of = |file: &str| listener(folder.path(), &[file], "");
+    let door = Doorward::start_listening(Arc::clone(&folder), &listener_of("good"), &config, &[]);
+    for (file, message, _) in &rows[1..] {
+        write_config(folder.path(), &listener_of(file), &config);
+        door.wait_for_line(|l| {
+            l["level"] == "error"
+                && l["message"].as_str() == *message
+                && l["file"].as_str().is_some_and(|f| f.contains(file))
+        });
+    }
+}
+
+#[test]
 fn a_certificate_that_does_not_load_stops_the_start_with_file_and_reason() {
     let folder = TempDir::new().expect("a folder");
     let upstream = "upstreams: { api: { url: \"http://127.0.0.1:9\" } }\n";
@@ -308,12 +374,27 @@ fn a_certificate_that_does_not_load_stops_the_start_with_file_and_reason() {
     copy("good.pem", "open.pem");
     copy("good.key", "open.key");
     fs::set_permissions(folder.path().join("open.key"), fs::Permissions::from_mode(0o644)).expect("widened");
+    // Nobody ever writes to them.
+    for pipe in ["chain.pem", "secret.key"] {
+        assert!(
+            run(
+                "mkfifo",
+                &["-m", "600", &folder.path().join(pipe).display().to_string()]
+            )
+            .status
+            .success()
+        );
+    }
+    copy("good.key", "chain.key");
+    copy("good.pem", "secret.pem");
     #[rustfmt::skip]
     let rows = [
         ("absent", "absent.pem: No such file", "absent.key: No such file"),
         ("mixed", "mixed.key", "a private key that is not the key of the first certificate"),
         ("swapped", "swapped.pem", "no certificate in PEM form"),
         ("open", "open.key with mode 0644", "chmod 600"),
+        ("chain", "chain.pem: it is no regular file", "a regular file that can be read"),
+        ("secret", "secret.key: it is no regular file", "a regular file that can be read"),
     ];
     for (files, at, reason) in rows {
         let config = format!("{upstream}{ROUTES}");

@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 use super::super::named::Content;
 use super::Notes;
 use crate::domain::secret::SecretText;
+use crate::runtime::regular_file;
 
 /// Longest secret file.
 const MAX_SECRET_BYTES: u64 = 64 << 10;
@@ -78,25 +79,15 @@ pub(super) fn read_public(key: &str, path: &Path, notes: &mut Notes<'_>) -> Opti
 }
 
 fn open(key: &str, path: &Path, notes: &mut Notes<'_>) -> Option<File> {
-    let problem = |notes: &mut Notes<'_>, found: String| {
-        let remedy = "check the path (relative ones begin in the working directory) and who may read it";
-        notes.report.add(key, found, "a file that can be read", remedy);
-    };
-    let opened = File::open(path);
-    if !opened
-        .as_ref()
-        .is_ok_and(|f| f.metadata().is_ok_and(|m| m.is_file()))
-    {
-        notes.report.note_file(key, path, None);
-    }
-    match opened {
-        Ok(file) if file.metadata().is_ok_and(|m| m.is_file()) => Some(file),
-        Ok(_) => {
-            problem(notes, format!("{}, which is no file", path.display()));
-            None
-        }
+    match regular_file::open(path) {
+        Ok(file) => Some(file),
         Err(error) => {
-            problem(notes, format!("the file {}: {error}", path.display()));
+            notes.report.note_file(key, path, None);
+            let found = format!("the file {}: {error}", path.display());
+            let remedy = "check the path (relative ones begin in the working directory) and who may read it";
+            notes
+                .report
+                .add(key, found, "a regular file that can be read", remedy);
             None
         }
     }

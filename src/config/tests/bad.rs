@@ -384,7 +384,7 @@ fn a_listener_that_could_not_serve_is_told_before_the_start() {
         (tls(&cert, &empty), "the empty file", "no key in the file"),
         (tls(&cert, &big), "more than 65536 bytes", "a key beyond any"),
         (tls(&huge, &key), "more than 1048576 bytes", "a chain beyond any"),
-        (tls(&cert, &here.to_string()), "which is no file", "a folder"),
+        (tls(&cert, &here.to_string()), "it is no regular file", "a folder"),
         (two, "without a DNS name", "nobody would ever be shown the second one"),
         ("address: '127.0.0.1:1', tls: { certificates: [] }".to_owned(), "at least one certificate", "no certificate"),
         ("address: '127.0.0.1:1', socket_mode: '0600'".to_owned(), "a mode for a Unix socket only", "a port has no mode"),

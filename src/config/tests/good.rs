@@ -198,7 +198,10 @@ fn what_is_allowed_but_should_be_known_is_warned_about() {
         "{BASE}admin: {{ address: '0.0.0.0:9901' }}\nroutes:\n  - {{ path: /open/, access: public, upstream: api }}\n  - {{ path: /, upstream: api, accept: [api_token, jwt] }}\n  - {{ path: /late, upstream: api, https: required }}\n"
     );
     let text = text.replace("upstreams: {", "upstreams: { unused: { url: 'http://[::1]:1' },");
-    insta::assert_snapshot!(summary(&good(&text).settings));
+    insta::assert_snapshot!(summary(
+        &good(&text).settings,
+        crate::domain::clock::UnixMillis(0)
+    ));
 }
 
 #[test]

@@ -17,6 +17,7 @@ use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use super::connection;
 use super::errors::from_io;
 use super::schema::{self, Steps};
+use crate::runtime::regular_file;
 use crate::store::{Result, StoreError};
 
 /// What a look at the file found.
@@ -69,9 +70,12 @@ const HEADER_BYTES: usize = 72;
 
 /// Reads the header of the file.
 pub(super) fn look(path: &Path) -> Result<Found> {
-    let mut file = match File::open(path) {
+    let mut file = match regular_file::open(path) {
         Ok(file) => file,
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Found::Nothing),
+        Err(e) if e.kind() == ErrorKind::InvalidInput => {
+            return Err(refuse(path, e, "Name a file."));
+        }
         Err(e) => {
             return Err(refuse(
                 path,
@@ -83,8 +87,8 @@ pub(super) fn look(path: &Path) -> Result<Found> {
     let mut header = [0_u8; HEADER_BYTES];
     if let Err(e) = file.read_exact(&mut header) {
         return Err(match e.kind() {
-            ErrorKind::IsADirectory => refuse(path, "is a folder", "Name a file in it."),
-            _ => refuse(path, "is too short for a store", ANOTHER_PATH),
+            ErrorKind::UnexpectedEof => refuse(path, "is too short for a store", ANOTHER_PATH),
+            _ => refuse(path, format_args!("cannot be read ({e})"), ANOTHER_PATH),
         });
     }
     if !header.starts_with(b"SQLite format 3\0") {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::{Error as PemError, PemObject};
@@ -17,13 +18,30 @@ const MAX_CHAIN: usize = 16;
 /// Most names of one certificate.
 const MAX_NAMES: usize = 1000;
 
+/// A certificate that ends within this time should be replaced now.
+pub const ENDS_SOON: Duration = Duration::from_secs(14 * 24 * 3600);
+
 /// A certificate that can be shown.
 #[derive(Clone)]
 pub struct Certificate {
     label: Arc<str>,
     certified: Arc<CertifiedKey>,
     names: Arc<[Name]>,
+    not_before: UnixMillis,
     not_after: UnixMillis,
+}
+
+/// How a certificate stands to the time (RFC 5280 section 4.1.2.5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Validity {
+    /// It begins later: clients refuse it.
+    NotYet,
+    /// Nothing to say.
+    Good,
+    /// It ends within [`ENDS_SOON`].
+    EndsSoon,
+    /// It has ended: clients refuse it.
+    Ended,
 }
 
 /// A DNS name of a certificate, in lower case.
@@ -81,7 +99,11 @@ impl Certificate {
             return Err(BadCertificate::ChainTooLong);
         }
         let first = chain.first().ok_or(BadCertificate::NoCertificate)?;
-        let (names, not_after) = about(first)?;
+        let About {
+            names,
+            not_before,
+            not_after,
+        } = about(first)?;
         for other in chain.iter().skip(1) {
             about(other)?;
         }
@@ -100,6 +122,7 @@ impl Certificate {
             label: label.into(),
             certified: Arc::new(certified),
             names: names.into(),
+            not_before,
             not_after,
         })
     }
@@ -112,6 +135,24 @@ impl Certificate {
     /// When it ends.
     pub fn not_after(&self) -> UnixMillis {
         self.not_after
+    }
+
+    /// When it begins.
+    pub fn not_before(&self) -> UnixMillis {
+        self.not_before
+    }
+
+    /// How it stands to this time. Both ends belong to it.
+    pub fn validity(&self, now: UnixMillis) -> Validity {
+        if now < self.not_before {
+            Validity::NotYet
+        } else if now > self.not_after {
+            Validity::Ended
+        } else if self.not_after <= now.plus(ENDS_SOON) {
+            Validity::EndsSoon
+        } else {
+            Validity::Good
+        }
     }
 
     /// Whether it has a name that a client could ask for.
@@ -133,13 +174,21 @@ impl fmt::Debug for Certificate {
         f.debug_struct("Certificate")
             .field("label", &self.label)
             .field("names", &self.names)
+            .field("not_before", &self.not_before)
             .field("not_after", &self.not_after)
             .finish_non_exhaustive()
     }
 }
 
-/// Its names and its end. The subject's common name is no name (RFC 9525 section 2).
-fn about(der: &CertificateDer<'_>) -> Result<(Vec<Name>, UnixMillis), BadCertificate> {
+/// What is read of a certificate.
+struct About {
+    names: Vec<Name>,
+    not_before: UnixMillis,
+    not_after: UnixMillis,
+}
+
+/// Its names, its beginning and its end. The subject's common name is no name (RFC 9525 section 2).
+fn about(der: &CertificateDer<'_>) -> Result<About, BadCertificate> {
     let (rest, certificate) =
         X509Certificate::from_der(der).map_err(|_| BadCertificate::UnreadableCertificate)?;
     if !rest.is_empty() {
@@ -159,10 +208,12 @@ fn about(der: &CertificateDer<'_>) -> Result<(Vec<Name>, UnixMillis), BadCertifi
     if names.len() > MAX_NAMES {
         return Err(BadCertificate::TooManyNames);
     }
-    Ok((
+    let validity = certificate.validity();
+    Ok(About {
         names,
-        UnixMillis::from_secs(certificate.validity().not_after.timestamp()),
-    ))
+        not_before: UnixMillis::from_secs(validity.not_before.timestamp()),
+        not_after: UnixMillis::from_secs(validity.not_after.timestamp()),
+    })
 }
 
 fn read_name(name: &str) -> Name {

@@ -19,7 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-pub use certificate::{BadCertificate, Certificate};
+pub use certificate::{BadCertificate, Certificate, Validity};
 pub use certificates::{CertificateStore, Certificates};
 
 use crate::edge::proxy::{Http2Settings, Protocol};

@@ -9,6 +9,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream as ClientStream;
 
 use super::*;
+use crate::domain::clock::UnixMillis;
 use crate::edge::proxy::Covers;
 
 struct Made {
@@ -83,6 +84,35 @@ fn a_certificate_and_a_key_that_cannot_be_shown_are_refused() {
     for (cert, key, expected, why) in rows {
         let found = Certificate::read("f", cert.as_bytes(), key.as_bytes()).err();
         assert_eq!(found, expected, "{why}");
+    }
+}
+
+#[test]
+fn a_certificate_is_good_from_its_beginning_to_its_end_and_two_weeks_before_it_that_is_told() {
+    const DAY: i64 = 24 * 3600;
+    let mut params = CertificateParams::new(vec!["a.example".to_owned()]).expect("names");
+    params.not_before = rcgen::date_time_ymd(2030, 1, 1);
+    params.not_after = rcgen::date_time_ymd(2030, 3, 1);
+    let key = KeyPair::generate().expect("a key");
+    let made = Made {
+        cert: params.self_signed(&key).expect("signed").pem(),
+        key: key.serialize_pem(),
+    };
+    let certificate = read("a", &made);
+    let (begins, ends) = (1_893_456_000, 1_898_553_600);
+    for (at, expected, why) in [
+        (begins - 1, Validity::NotYet, "a second too early"),
+        (begins, Validity::Good, "its first second belongs to it"),
+        (
+            ends - 14 * DAY - 1,
+            Validity::Good,
+            "more than two weeks are left",
+        ),
+        (ends - 14 * DAY, Validity::EndsSoon, "two weeks are left"),
+        (ends, Validity::EndsSoon, "its last second belongs to it"),
+        (ends + 1, Validity::Ended, "a second too late"),
+    ] {
+        assert_eq!(certificate.validity(UnixMillis::from_secs(at)), expected, "{why}");
     }
 }
 
