@@ -198,6 +198,36 @@ fn rows() -> Vec<Row> {
         Stays,
         Refusal,
     );
+    for (why, lines) in [
+        (
+            "an interim answer with a length of nothing",
+            "Content-Length: 0\r\n",
+        ),
+        (
+            "an interim answer with the length of the answer behind it",
+            "Content-Length: 42\r\n",
+        ),
+        ("an interim answer with chunks", "Transfer-Encoding: chunked\r\n"),
+    ] {
+        row(
+            why,
+            format!("HTTP/1.1 103 Early Hints\r\n{lines}\r\n{ok}Content-Length: 4\r\n\r\nEVIL"),
+            Stays,
+            Refusal,
+        );
+    }
+    for (why, lines, gets) in [
+        ("a head just below the bound", 15, Good(200, "ok")),
+        ("a head just beyond it, in short lines", 17, Refusal),
+    ] {
+        let lines = format!("X: {}\r\n", "x".repeat(4091)).repeat(lines);
+        row(
+            why,
+            format!("{ok}{lines}Content-Length: 2\r\n\r\nok"),
+            Stays,
+            gets,
+        );
+    }
 
     row(
         "an end within the body",

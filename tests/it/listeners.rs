@@ -141,6 +141,20 @@ fn the_header_comes_before_tls() {
             .expect("curl runs");
         assert_eq!(String::from_utf8_lossy(&output.stdout), expected, "{output:?}");
     }
+    // Without the header there is no TLS either: who comes straight in cannot even begin a handshake.
+    let straight = Command::new("curl")
+        .args(["-sS", "--max-time", "20", "--resolve"])
+        .arg(format!("localhost:{port}:127.0.0.1"))
+        .arg("--cacert")
+        .arg(&cert_file)
+        .arg(format!("https://localhost:{port}/open/"))
+        .stdin(Stdio::null())
+        .output()
+        .expect("curl runs");
+    assert!(!straight.status.success(), "{straight:?}");
+    until("it is counted", || refused(&door, "proxy_header") == 1.0);
+    assert_eq!(refused(&door, "tls_handshake"), 0.0, "it did not come to that");
+    assert_eq!(upstream.seen().len(), 2);
 }
 
 #[test]

@@ -187,7 +187,7 @@ pub(super) async fn accept(
             },
         }
     }
-    acceptor.take_the_rest(&door).await;
+    acceptor.take_the_rest(|| door.accept_queued()).await;
     Ok(())
 }
 
@@ -245,11 +245,11 @@ impl Acceptor<'_> {
     }
 
     /// Connections that the kernel took before the end are served too: closing the socket would reset them.
-    async fn take_the_rest(&self, door: &Door) {
+    async fn take_the_rest(&self, mut queued: impl FnMut() -> io::Result<(Socket, PeerAddr)>) {
         let take = async {
             // No more than its queue can hold: who comes from now on cannot keep it open.
             for _ in 0..BACKLOG {
-                let Ok((socket, peer)) = door.accept_queued() else {
+                let Ok((socket, peer)) = queued() else {
                     return;
                 };
                 if let Some(handed) = self.admit(socket, peer) {
@@ -412,6 +412,32 @@ mod tests {
         assert_eq!(metrics.refused.count(ConnectionRefusal::AddressLimit), 1);
         drop(first);
         assert!(from(7).is_some(), "room again");
+    }
+
+    #[tokio::test]
+    async fn a_flood_that_is_refused_does_not_keep_the_listener_open_at_its_end() {
+        let (bound, metrics, _) = bound(0);
+        let workers = Workers::start(NonZeroUsize::MIN, |_| Greets).expect("threads");
+        let drain = Drain::new(Readiness::new());
+        let acceptor = Acceptor {
+            settings: bound.settings.clone(),
+            workers: &workers,
+            drain: &drain,
+            clock: &Clock::System,
+            count: Arc::default(),
+        };
+        // There is always another one, and each is refused at once: nothing is awaited in between.
+        let mut taken = 0;
+        let endless = || {
+            taken += 1;
+            assert!(taken <= 2 * BACKLOG, "it would go on for ever");
+            let (socket, _) = UnixStream::pair().expect("a pair");
+            Ok((Socket::Unix(socket), PeerAddr::same_machine()))
+        };
+        acceptor.take_the_rest(endless).await;
+        assert_eq!(taken, BACKLOG, "as many as can have waited");
+        let refused = metrics.refused.count(ConnectionRefusal::Limit);
+        assert_eq!(refused, u64::from(BACKLOG.unsigned_abs()));
     }
 
     #[tokio::test]

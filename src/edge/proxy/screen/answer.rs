@@ -347,4 +347,84 @@ mod tests {
             assert_eq!(read == SWITCHES, passes);
         }
     }
+
+    /// What comes through of these pieces as the answer to a GET, and whether it ended well.
+    async fn through(pieces: &[&[u8]]) -> (Vec<u8>, bool) {
+        let asked = Arc::new(Asked::default());
+        asked.expect(&Method::GET);
+        let (mut upstream, ours) = duplex(1 << 20);
+        let mut screen = AnswerScreen::new(ours, asked);
+        let mut read = Vec::new();
+        let mut buffer = vec![0; 1 << 18];
+        for piece in pieces {
+            upstream.write_all(piece).await.expect("written");
+            match screen.read(&mut buffer).await {
+                Ok(len) => read.extend_from_slice(&buffer[..len]),
+                Err(_) => return (read, false),
+            }
+        }
+        drop(upstream);
+        let good = screen.read_to_end(&mut read).await.is_ok();
+        (read, good)
+    }
+
+    #[tokio::test]
+    async fn an_interim_answer_has_no_body_and_there_are_few_of_them() {
+        const GOOD: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+        let many = |n: u8| "HTTP/1.1 103 Early Hints\r\n\r\n".repeat(n.into());
+        let interim = |lines: &str| format!("HTTP/1.1 103 Early Hints\r\n{lines}\r\n");
+        for (before, passes, why) in [
+            (String::new(), true, "none"),
+            (interim("Link: </a>\r\n"), true, "a hint"),
+            // Whoever skips what it tells of reads another answer than who does not.
+            (
+                interim("Content-Length: 0\r\n"),
+                false,
+                "with a length of nothing",
+            ),
+            (
+                interim("Content-Length: 43\r\n"),
+                false,
+                "with the length of the answer behind it",
+            ),
+            (interim("content-length: 43\r\n"), false, "whatever the letters"),
+            (interim("Transfer-Encoding: chunked\r\n"), false, "with chunks"),
+            (many(MAX_INTERIM), true, "as many as the bound"),
+            (many(MAX_INTERIM + 1), false, "one more"),
+        ] {
+            let whole = format!("{before}{GOOD}");
+            let (read, good) = through(&[whole.as_bytes()]).await;
+            assert_eq!(good, passes, "{why}");
+            let read = String::from_utf8(read).expect("text");
+            assert_eq!(read.ends_with("ok"), passes, "{why}: {read}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_line_in_pieces_is_kept_up_to_a_bound() {
+        let rest = b"x\r\nContent-Length: 0\r\n\r\n";
+        for (kept, passes) in [(MAX_LINE, true), (MAX_LINE + 1, false)] {
+            let line = [b"X: ".as_slice(), &vec![b'x'; kept - 3]].concat();
+            let (_, good) = through(&[b"HTTP/1.1 200 OK\r\n", &line, rest]).await;
+            assert_eq!(good, passes, "{kept} bytes without an end");
+            let (first, second) = line.split_at(kept / 2);
+            let (_, good) = through(&[b"HTTP/1.1 200 OK\r\n", first, second, rest]).await;
+            assert_eq!(good, passes, "{kept} bytes without an end, in two pieces");
+        }
+    }
+
+    #[tokio::test]
+    async fn nothing_is_read_any_more_once_a_connection_is_broken() {
+        let asked = Arc::new(Asked::default());
+        let (mut upstream, ours) = duplex(1024);
+        let mut screen = AnswerScreen::new(ours, Arc::clone(&asked));
+        let good = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+        upstream.write_all(good).await.expect("written");
+        let mut buffer = [0; 256];
+        screen.read(&mut buffer).await.expect_err("nobody asked");
+        // Whatever is asked and answered on it now.
+        asked.expect(&Method::GET);
+        upstream.write_all(good).await.expect("written");
+        screen.read(&mut buffer).await.expect_err("for good");
+    }
 }

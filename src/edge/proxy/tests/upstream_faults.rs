@@ -433,3 +433,45 @@ fn an_upstream_that_never_greets_is_given_up_when_the_time_to_connect_is_over() 
         assert_eq!(failures.count(UpstreamFailure::ConnectTimeout), 1);
     });
 }
+
+#[test]
+fn a_connection_that_spoke_unasked_or_was_left_within_an_answer_carries_no_other_request() {
+    on_a_data_thread(async {
+        for said in [
+            "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil",
+            "HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\n\r\n",
+            "HTTP/1.1 100 Continue\r\n\r\n",
+            "\r\n",
+            "e",
+        ] {
+            let world = World::new().await;
+            let mut client = world.client();
+            client.send(GET).await;
+            let mut first = world.accept().await;
+            first.head().await;
+            first.send(OK).await;
+            assert_eq!(client.answer().await.1, "ok");
+            // While it waits for the next request.
+            first.send(said).await;
+            assert_eq!(first.rest().await, "", "{said:?}: it is closed");
+            client.send(GET).await;
+            let mut second = world.accept().await;
+            second.head().await;
+            second.send(OK).await;
+            assert_eq!(client.answer().await.1, "ok", "{said:?}");
+        }
+        let world = World::new().await;
+        let mut client = world.client();
+        client.send(GET).await;
+        let mut first = world.accept().await;
+        first.head().await;
+        first
+            .send("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf")
+            .await;
+        client.until("half").await;
+        drop(client);
+        assert_eq!(first.rest().await, "", "nobody reads the rest of it");
+        let view = world.engine.view();
+        assert_eq!(view.upstream(&"api".into()).expect("it").idle(), 0);
+    });
+}

@@ -160,6 +160,7 @@ mod tests {
     #[test]
     fn a_socket_has_an_absolute_path_of_bounded_length() {
         let long = format!("/{}", "x".repeat(MAX_SOCKET_PATH));
+        let longest = format!("/{}", "x".repeat(MAX_SOCKET_PATH - 1));
         for (path, expected) in [
             ("/run/app.sock", true),
             ("run/app.sock", false),
@@ -167,6 +168,7 @@ mod tests {
             ("/run/", false),
             ("/run/a\0b", false),
             (&long, false),
+            (&longest, true),
         ] {
             assert_eq!(UpstreamAddress::unix(path).is_ok(), expected, "{path:?}");
         }

@@ -192,6 +192,35 @@ mod tests {
     }
 
     #[test]
+    fn a_verdict_takes_so_many_checks_each_way_and_none_is_counted_twice() {
+        use CheckOutcome::{Failed, Passed};
+        for needed in [1, 2, 3] {
+            let settings = HealthSettings {
+                path: http::uri::PathAndQuery::from_static("/"),
+                interval: Duration::from_secs(1),
+                timeout: Duration::from_secs(1),
+                healthy_after: needed,
+                unhealthy_after: needed,
+                expect_status: Vec::new(),
+            };
+            let endpoint = endpoint();
+            // Each way at once behind the other: nothing that led to one verdict counts for the next.
+            for (outcome, before) in [(Failed, true), (Passed, false), (Failed, true)] {
+                for n in 1..=needed {
+                    assert_eq!(endpoint.is_healthy(), before, "{n} of {needed} {outcome:?}");
+                    let change = endpoint.checked(outcome, &settings);
+                    assert_eq!(
+                        change == Change::First,
+                        n == needed,
+                        "{n} of {needed} {outcome:?}"
+                    );
+                }
+                assert_eq!(endpoint.is_healthy(), !before, "{needed} {outcome:?}");
+            }
+        }
+    }
+
+    #[test]
     fn a_failed_connect_is_avoided_for_longer_each_time_until_one_succeeds() {
         let endpoint = endpoint();
         let mut now = MonoMillis(1000);

@@ -105,3 +105,54 @@ impl Name {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use tokio::runtime::Handle;
+
+    use super::super::{Security, UpstreamAddress, UpstreamSettings};
+    use super::*;
+    use crate::telemetry::Metrics;
+
+    const REFRESH: Duration = Duration::from_secs(5);
+    const INSTANT: Duration = Duration::from_millis(1);
+
+    /// Counts how often it was asked; knows an address every second time.
+    #[derive(Clone, Default)]
+    struct Counts(Arc<AtomicUsize>);
+
+    impl Resolve for Counts {
+        async fn resolve(&self, _: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+            match self.0.fetch_add(1, Ordering::SeqCst) % 2 {
+                0 => Ok(vec![([10, 0, 0, 1], port).into()]),
+                _ => Err(io::Error::other("no such name")),
+            }
+        }
+    }
+
+    /// Time is the runtime's own.
+    #[tokio::test(start_paused = true)]
+    async fn a_name_is_asked_for_once_in_each_refresh_whatever_comes_of_it_and_never_when_retired() {
+        let address = UpstreamAddress::new(Security::Plain, "app.test", 80).expect("a name");
+        let mut settings = UpstreamSettings::new("api", address);
+        settings.dns_refresh = REFRESH;
+        let metrics = Metrics::new().expect("metrics");
+        let directory = Directory::new(settings, &metrics).expect("an upstream");
+        let resolver = Counts::default();
+        keep_resolved(&directory, &resolver, &Tasks::on(Handle::current()));
+        let asked = || resolver.0.load(Ordering::SeqCst);
+        tokio::time::sleep(INSTANT).await;
+        for times in 1..=6 {
+            assert_eq!(asked(), times, "once in each");
+            tokio::time::sleep(REFRESH - INSTANT * 2).await;
+            assert_eq!(asked(), times, "not before");
+            tokio::time::sleep(INSTANT * 2).await;
+        }
+        directory.retire();
+        tokio::time::sleep(REFRESH * 10).await;
+        assert_eq!(asked(), 7, "nobody asks for what is not in force");
+    }
+}
