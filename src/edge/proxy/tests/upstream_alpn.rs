@@ -19,6 +19,14 @@ use crate::telemetry::labels::UpstreamFailure;
 const PREFACE: &[u8] = b"PRI";
 const GET: &[u8] = b"GET";
 
+/// What the settings ask for, what the upstream offers, how what it is sent begins (`None`: nothing is), and why.
+type Row = (
+    Protocol,
+    &'static [&'static [u8]],
+    Option<&'static [u8]>,
+    &'static str,
+);
+
 #[test]
 fn nothing_is_sent_in_a_version_of_http_that_was_not_agreed_on() {
     use Protocol::{Auto, Http1, Http2};
@@ -36,7 +44,7 @@ fn nothing_is_sent_in_a_version_of_http_that_was_not_agreed_on() {
         config.alpn_protocols = protocols.iter().map(|p| p.to_vec()).collect();
         TlsAcceptor::from(Arc::new(config))
     };
-    let rows: [(Protocol, &[&[u8]], Option<&[u8]>, &str); 8] = [
+    let rows: [Row; 8] = [
         (Http2, &[b"h2"], Some(PREFACE), "agreed"),
         (Http2, &[], None, "an upstream without ALPN"),
         (Http2, &[b"http/1.1"], None, "one that speaks HTTP/1.1 alone"),
