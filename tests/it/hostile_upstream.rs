@@ -218,7 +218,7 @@ fn rows() -> Vec<Row> {
     }
     for (why, lines, gets) in [
         ("a head just below the bound", 15, Good(200, "ok")),
-        ("a head just beyond it, in short lines", 17, Refusal),
+        ("a head of twice as much, in short lines", 33, Refusal),
     ] {
         let lines = format!("X: {}\r\n", "x".repeat(4091)).repeat(lines);
         row(
