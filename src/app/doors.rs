@@ -169,3 +169,37 @@ fn judge(listener: &str, certificates: &Certificates, metrics: &Metrics, now: Un
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Environment, Loaded, load_text};
+
+    fn loaded(keys: &str) -> Loaded {
+        let text = format!(
+            "version: 1\ndata_dir: /nowhere\nlisteners: [{{ name: public, address: 127.0.0.1:0, {keys} }}]\n\
+             upstreams: {{ api: {{ url: 'http://127.0.0.1:9000' }} }}\nroutes: [{{ path: /, upstream: api }}]\n"
+        );
+        load_text("doorward.yaml", &text, &Environment::default()).unwrap_or_else(|p| panic!("{p}"))
+    }
+
+    #[tokio::test]
+    async fn other_bounds_hold_for_the_connections_that_were_counted_already() {
+        let metrics = Metrics::new().expect("metrics");
+        let old = loaded("max_connections_per_address: 1");
+        let (_bound, doors) =
+            bind(&old.settings, &mut Inherited::new(None), &metrics, UnixMillis(0)).expect("bound");
+        let new = loaded("max_connections_per_address: 2, max_connections_per_address_per_second: 3");
+        let next = doors.rehung(&new.settings, &Changes::between(&old, &new));
+        let next = next.expect("built").0.pop().expect("the listener has changed");
+        let before = next.place.load();
+        assert!(
+            next.profile.per_address.counts_with(&before.per_address),
+            "who has connections open has them still"
+        );
+        assert!(
+            next.profile.rate.counts_with(&before.rate),
+            "the second that has begun goes on"
+        );
+    }
+}

@@ -175,7 +175,7 @@ fn change(key: &str, old: Option<String>, new: Option<String>) -> Change {
 }
 
 /// What it takes for a difference in this key.
-fn takes(key: &str) -> Takes {
+pub(super) fn takes(key: &str) -> Takes {
     let general = generalized(key);
     let fixed = FIXED.iter().any(|fixed| match fixed.extent {
         Extent::Itself => general == fixed.key,

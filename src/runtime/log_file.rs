@@ -116,6 +116,7 @@ mod tests {
         fs::rename(&inner, &moved).expect("moved");
         log.write_all(b"1\n").expect("written");
         assert_eq!(fs::read_to_string(moved.join("access.log")).expect("read"), "1\n");
+        assert!(log.complained, "said once, not with each batch");
     }
 
     #[test]
@@ -123,5 +124,12 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         assert!(LogFile::open(folder.path()).is_err(), "a folder");
         assert!(LogFile::open(Path::new("/dev/null")).is_err(), "a device");
+        let pipe = folder.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.expect("mkfifo runs").success());
+        assert!(
+            LogFile::open(&pipe).is_err(),
+            "a pipe, and nobody is waited for who reads it"
+        );
     }
 }

@@ -274,6 +274,25 @@ mod tests {
         assert!(began.elapsed() >= REGARDLESS);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn what_never_comes_to_rest_is_told_all_the_same() {
+        let mut watch = FileWatch::new();
+        let news = Arc::clone(&watch.news);
+        let moving = async {
+            loop {
+                news.moved.notify_one();
+                tokio::time::sleep(QUIET / 2).await;
+            }
+        };
+        let began = tokio::time::Instant::now();
+        tokio::select! {
+            () = watch.changed() => {}
+            () = moving => {}
+        }
+        let took = began.elapsed();
+        assert!((AT_LATEST..AT_LATEST + QUIET).contains(&took), "{took:?}");
+    }
+
     #[test]
     fn every_link_on_the_way_to_a_file_has_a_place() {
         let folder = tempfile::tempdir().expect("a folder");

@@ -45,8 +45,11 @@ fn start(environment: &[(&str, &str)], folder: Arc<TempDir>) -> World {
     let path = write_config(folder.path(), &listeners, &config(&upstream));
     let program = folder.path().join("doorward");
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_doorward"), &program).expect("a name for it");
-    let mut command = Command::new(&program);
+    // As a service manager says it: the watchdog's word is for this process alone.
+    let mut command = Command::new("sh");
     command
+        .args(["-c", "WATCHDOG_PID=$$ exec \"$0\" \"$@\""])
+        .arg(&program)
         .args(["serve", "--config"])
         .arg(path)
         .envs(environment.iter().copied());
@@ -201,6 +204,8 @@ fn a_hand_over_under_load_loses_no_request_and_forgets_no_revocation() {
     door.cli(&["token", "revoke", &before_id]);
     let stray = successor(&door);
     door.wait_for_line(|line| line["message"] == "a successor serves from now on");
+    let input = fs::read_link(format!("/proc/{}/fd/0", stray.0)).expect("readable");
+    assert_eq!(input, Path::new("/dev/null"), "it has let go of the link");
     let at = counts();
     until("and are served on", || further(&at));
     until("a revocation by the first holds in the second", || {
@@ -238,6 +243,43 @@ fn a_hand_over_under_load_loses_no_request_and_forgets_no_revocation() {
     stray.signal("TERM");
     until("the second ends as well", || !stray.lives());
     assert!(!socket.exists(), "and cleans up");
+}
+
+/// The socket that listens at this address, as the kernel numbers it.
+fn listening_socket(address: SocketAddr) -> String {
+    let table = fs::read_to_string("/proc/net/tcp").expect("readable");
+    let port = format!("0100007F:{:04X}", address.port());
+    let of_ours = |line: &&str| {
+        let mut words = line.split_whitespace().skip(1);
+        words.next() == Some(&*port) && words.nth(1) == Some("0A")
+    };
+    let line = table.lines().find(of_ours).expect("somebody listens");
+    format!("socket:[{}]", line.split_whitespace().nth(9).expect("a number"))
+}
+
+#[test]
+fn the_doors_beside_the_proxy_are_let_go_of_at_once() {
+    let World { mut door, .. } = alone();
+    let socket = listening_socket(door.status);
+    let first = door.pid();
+    let holds = || {
+        let all = fs::read_dir(format!("/proc/{first}/fd")).expect("readable");
+        all.filter_map(Result::ok)
+            .any(|entry| fs::read_link(entry.path()).is_ok_and(|to| to.as_os_str() == &*socket))
+    };
+    assert!(holds());
+    // Keeps the first one there.
+    let mut upload = door.connect();
+    upload.write("POST /open/x HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhello");
+    door.signal("QUIT");
+    let stray = successor(&door);
+    until("it is the second that answers there", || !holds());
+    upload.write("world");
+    assert_eq!(upload.answer().status, 200, "and the first has not ended yet");
+    assert_eq!(get(door.status, "/readyz", &[]).status, 200);
+    assert_eq!(door.wait_here(), Some(0));
+    stray.signal("TERM");
+    until("it ends", || !stray.lives());
 }
 
 #[test]

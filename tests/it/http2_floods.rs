@@ -424,3 +424,32 @@ fn requests_that_are_given_up_slowly_end_the_connection_too() {
     until("it is counted", || ended(&door, "streams_given_up") == 1.0);
     assert_eq!(ended(&door, "flood"), 0.0);
 }
+
+#[test]
+fn what_ends_by_a_fault_or_by_the_clients_own_word_is_counted_as_no_flood() {
+    let upstream = Upstream::start(Reply::Ok("hello"));
+    let door = Doorward::start(&format!(
+        "upstreams: {{ api: {{ url: \"http://{}\" }} }}\n\
+         routes: [{{ path: /open/, access: public, upstream: api }}]\n",
+        upstream.address
+    ));
+    let rows = [
+        (
+            Frame::new(h2::GOAWAY, 0, 0, [0, 0, 0, 0, 0, 0, 0, 11]),
+            "it calls us a flood",
+        ),
+        (Frame::new(h2::DATA, 0, 0, *b"x"), "a frame in the wrong place"),
+    ];
+    for (frame, why) in rows {
+        let mut client = H2::connect(door.proxy);
+        let watched = client.watch();
+        client.get(1, "/open/x");
+        client.send(&frame);
+        assert!(matches!(watched.outcome(), Outcome::Ended(_)), "{why}");
+    }
+    until("both are gone", || {
+        let open = door.metric("doorward_connections{");
+        open.iter().all(|line| line.ends_with(" 0"))
+    });
+    assert_eq!(ended(&door, "flood"), 0.0);
+}

@@ -276,6 +276,33 @@ fn a_key_taken_out_of_a_jwks_file_ends_the_tokens_it_signed_and_no_others() {
     assert_eq!(doorward.get("/", &[&gone]).status, 401, "and gives nothing back");
 }
 
+#[test]
+fn a_file_that_only_a_refused_configuration_names_is_followed_too() {
+    let upstream = Upstream::start(Reply::Ok("ok"));
+    let text = |file: &str| {
+        format!(
+            "upstreams: {{ api: {{ url: \"http://{}\" }} }}\ncredentials: {{ jwt: {{ issuers: [{{ name: idp, issuer: \
+             \"https://idp.example\", audience: [api], jwks_file: {file} }}] }} }}\n\
+             routes: [{{ path: /, upstream: api, accept: [jwt] }}]\n",
+            upstream.address
+        )
+    };
+    let folder = Arc::new(TempDir::new().expect("a folder"));
+    let at = |name: &str| folder.path().join(name);
+    let key = Ed::new();
+    fs::write(at("old.jwks"), jwks(&[Ed::new().jwk("k1")])).expect("written");
+    let old = text(&at("old.jwks").display().to_string());
+    let doorward = Doorward::start_in(Arc::clone(&folder), &old, &[]);
+    expect(&doorward, "invalid", || {
+        write(&doorward, &text(&at("new.jwks").display().to_string()));
+    });
+    expect(&doorward, "applied", || {
+        fs::write(at("new.jwks"), jwks(&[key.jwk("k1")])).expect("written")
+    });
+    let token = format!("Authorization: Bearer {}", key.sign("k1", &claims(|_| {})));
+    assert_eq!(doorward.get("/", &[&token]).status, 200);
+}
+
 /// A listener with TLS by the files `cert.pem` and `cert.key` of the folder.
 fn tls_listener(folder: &Path) -> String {
     let path = |name: &str| folder.join(name).display().to_string();

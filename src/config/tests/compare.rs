@@ -1,7 +1,8 @@
 //! What differs between two configurations, and what a running process can take.
 
+use super::super::compare::takes;
 use super::super::schema::{Shape, shape};
-use super::super::{Changes, Environment, FIXED, Loaded, load_text};
+use super::super::{Changes, Environment, FIXED, Loaded, Takes, load_text};
 
 const START: &str = "version: 1\ndata_dir: /tmp/x\nupstreams: { api: { url: 'http://127.0.0.1:9000' } }\n";
 
@@ -112,6 +113,28 @@ fn secrets_and_files_differ_by_content_and_show_none_of_it() {
         ["reload credentials.sealed_device_token.key | (redacted) | (redacted)"]
     );
     assert!(between(&inline(&one), &inline(&one)).is_empty());
+}
+
+#[test]
+fn what_a_running_process_cannot_change_takes_a_restart_and_its_neighbors_do_not() {
+    #[rustfmt::skip]
+    let restart = [
+        "data_dir", "workers", "store", "store.url", "admin.address", "admin.socket", "status.address", "listeners[public]",
+        "listeners[public].address", "listeners[public].socket_mode", "cache.max_bytes", "throttle.burst", "slow_hash.threads",
+        "revocation.poll_interval", "drain.delay", "log.format", "access_log.destination", "audit.keep", "usage.interval",
+    ];
+    assert!(restart.len() >= FIXED.len(), "one of each at least");
+    for key in restart {
+        assert_eq!(takes(key), Takes::Restart, "{key}");
+    }
+    #[rustfmt::skip]
+    let reload = [
+        "listeners[public].trusted_proxies", "listeners[public].tls.certificates[0].cert_file", "log.level", "access_log.fields",
+        "access_log", "routes[store]", "routes[a].path", "upstreams.cache.url", "workers_of_another_name",
+    ];
+    for key in reload {
+        assert_eq!(takes(key), Takes::Reload, "{key}");
+    }
 }
 
 #[test]

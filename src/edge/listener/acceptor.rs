@@ -273,6 +273,7 @@ mod tests {
     use tokio::net::TcpStream;
 
     use super::*;
+    use crate::domain::clock::{ManualClock, UnixMillis};
     use crate::edge::listener::ListenAddress;
     use crate::edge::listener::socket::testing;
     use crate::runtime::readiness::Readiness;
@@ -385,19 +386,26 @@ mod tests {
         let (bound, metrics, _) = bound(100);
         let per_address = crate::edge::listener::AddressBound::new(1);
         let profile = testing::profile();
+        // As many as are taken below: one that is refused for its address is none of them.
+        let rate = crate::edge::listener::RateBound::new(crate::edge::listener::Rates {
+            total: Some(3),
+            per_address: 1000,
+        });
         bound.settings.profile.store(Arc::new(Profile {
             max_connections: 100,
             per_address,
+            rate,
             metrics: metrics.clone(),
             ..profile
         }));
         let workers = Workers::start(NonZeroUsize::MIN, |_| Greets).expect("threads");
         let drain = Drain::new(Readiness::new());
+        let clock = Clock::Manual(ManualClock::at(UnixMillis(0)));
         let acceptor = Acceptor {
             settings: bound.settings.clone(),
             workers: &workers,
             drain: &drain,
-            clock: &Clock::System,
+            clock: &clock,
             count: Arc::default(),
         };
         let from = |last: u8| {
@@ -412,6 +420,8 @@ mod tests {
         assert_eq!(metrics.refused.count(ConnectionRefusal::AddressLimit), 1);
         drop(first);
         assert!(from(7).is_some(), "room again");
+        assert!(from(9).is_none(), "as many as may come within a second");
+        assert_eq!(metrics.refused.count(ConnectionRefusal::Rate), 1);
     }
 
     #[tokio::test]

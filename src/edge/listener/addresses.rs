@@ -54,6 +54,12 @@ impl AddressBound {
         }
     }
 
+    /// Whether both count the same connections.
+    #[cfg(test)]
+    pub(crate) fn counts_with(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.open, &other.open)
+    }
+
     /// Counts a connection in; `None`: this peer is not counted.
     pub(super) fn take(
         &self,

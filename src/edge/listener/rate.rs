@@ -71,6 +71,12 @@ impl RateBound {
         }
     }
 
+    /// Whether both count the same connections.
+    #[cfg(test)]
+    pub(crate) fn counts_with(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.seen, &other.seen)
+    }
+
     /// Counts a connection to the listener, or says why it is one too many.
     pub(super) fn arrives(&self, listener: &str, now: MonoMillis) -> Result<(), ConnectionRefusal> {
         let Some(max) = self.rates.total else {

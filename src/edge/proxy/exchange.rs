@@ -242,6 +242,13 @@ mod tests {
         assert!(poll().is_pending());
         ticks(&deadlines, 3);
         assert!(poll().is_ready());
+        // Left over from a request whose answer never came.
+        exchange.begin(None);
+        assert!(poll().is_pending());
+        let before = count();
+        exchange.begin(None);
+        exchange.answered();
+        assert_eq!(count(), before, "the next request's end is none of its business");
     }
 
     #[test]

@@ -253,15 +253,15 @@ impl Inheritance {
     /// Receives it over standard input. Blocks for some seconds at most.
     pub fn receive() -> io::Result<Self> {
         let link = io::stdin().as_fd().try_clone_to_owned()?;
-        let inheritance = Self::receive_over(link)?;
+        let inheritance = Self::receive_over(link, PROMPTLY)?;
         // The end of the link must be ours alone, so that it closes when we do.
         rustix::stdio::dup2_stdin(std::fs::File::open("/dev/null")?)?;
         Ok(inheritance)
     }
 
-    fn receive_over(link: OwnedFd) -> io::Result<Self> {
+    fn receive_over(link: OwnedFd, patience: Duration) -> io::Result<Self> {
         check(&link)?;
-        sockopt::set_socket_timeout(&link, sockopt::Timeout::Recv, Some(PROMPTLY))?;
+        sockopt::set_socket_timeout(&link, sockopt::Timeout::Recv, Some(patience))?;
         let (greeting, _) = receive(&link, RecvFlags::empty())?;
         if greeting != GREETING {
             return Err(io::Error::other(

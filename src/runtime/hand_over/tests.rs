@@ -36,7 +36,7 @@ fn what_is_sent_arrives_by_name_and_listens_on() {
     }
     send(&ours, ALL, None).expect("sent");
     drop(socket);
-    let mut inheritance = Inheritance::receive_over(theirs).expect("received");
+    let mut inheritance = Inheritance::receive_over(theirs, PROMPTLY).expect("received");
     assert!(inheritance.take("c").is_none());
     assert!(inheritance.take("a").is_some() && inheritance.take("a").is_some());
     assert!(inheritance.take("a").is_none(), "each only once");
@@ -69,7 +69,9 @@ fn what_is_not_expected_ends_it() {
             send(&ours, text, *descriptor).expect("sent");
         }
         drop(ours);
-        let error = Inheritance::receive_over(theirs).expect_err(why).to_string();
+        let error = Inheritance::receive_over(theirs, PROMPTLY)
+            .expect_err(why)
+            .to_string();
         assert!(error.contains(expected), "{why}: {error}");
     }
     let (ours, theirs) = pair();
@@ -77,10 +79,33 @@ fn what_is_not_expected_ends_it() {
     for _ in 0..=MAX_DESCRIPTORS {
         send(&ours, b"a", some).expect("sent");
     }
-    Inheritance::receive_over(theirs).expect_err("more than are ever sent");
+    send(&ours, ALL, None).expect("sent");
+    let error = Inheritance::receive_over(theirs, PROMPTLY).expect_err("more than are ever sent");
+    assert!(error.to_string().contains("not expected"), "{error}");
+    let (_silent, theirs) = pair();
+    Inheritance::receive_over(theirs, Duration::from_millis(10)).expect_err("it says nothing at all");
     let file = OwnedFd::from(std::fs::File::open("/dev/null").expect("there"));
-    let error = Inheritance::receive_over(file).expect_err("no link").to_string();
+    let error = Inheritance::receive_over(file, PROMPTLY)
+        .expect_err("no link")
+        .to_string();
     assert!(error.contains("SIGQUIT"), "{error}");
+}
+
+#[test]
+fn a_successor_begins_at_the_word_alone_and_does_not_wait_for_it_for_ever() {
+    for (word, within, why) in [
+        (Some(b"theirs"), PROMPTLY, "another word"),
+        (None, Duration::from_millis(10), "none"),
+    ] {
+        let (ours, theirs) = pair();
+        send(&ours, GREETING, None).expect("sent");
+        send(&ours, ALL, None).expect("sent");
+        let inheritance = Inheritance::receive_over(theirs, 360 * PROMPTLY).expect("received");
+        if let Some(word) = word {
+            send(&ours, word, None).expect("sent");
+        }
+        inheritance.accept(within).expect_err(why);
+    }
 }
 
 #[test]
@@ -88,9 +113,16 @@ fn a_server_that_ends_meanwhile_is_followed_all_the_same() {
     let (ours, theirs) = pair();
     send(&ours, GREETING, None).expect("sent");
     send(&ours, ALL, None).expect("sent");
-    let inheritance = Inheritance::receive_over(theirs).expect("received");
+    let inheritance = Inheritance::receive_over(theirs, PROMPTLY).expect("received");
     drop(ours);
     inheritance.accept(PROMPTLY).expect("nobody else is there");
+    let (ours, theirs) = pair();
+    send(&ours, GREETING, None).expect("sent");
+    send(&ours, ALL, None).expect("sent");
+    let inheritance = Inheritance::receive_over(theirs, PROMPTLY).expect("received");
+    let hears = std::thread::spawn(move || receive(&ours, RecvFlags::empty()).expect("a message").0);
+    inheritance.accept(PROMPTLY).expect("it ended after it had heard");
+    assert_eq!(hears.join().expect("no panic"), READY);
 }
 
 #[tokio::test]
@@ -105,6 +137,18 @@ async fn a_successor_that_fails_or_is_late_is_ended_and_nothing_else_changes() {
             "not ready within",
             Duration::from_millis(50),
             "it hangs",
+        ),
+        (
+            "echo steady >&0; exec sleep 600",
+            "another form",
+            Duration::from_secs(20),
+            "it says another word than that it is ready",
+        ),
+        (
+            "exec 0<&-; exec sleep 600",
+            "ended before",
+            Duration::from_secs(20),
+            "it lets go of the link, has no last words and hangs",
         ),
     ];
     for (text, expected, within, why) in rows {

@@ -554,3 +554,20 @@ async fn the_writer_is_durable_and_everyone_checks_foreign_keys() {
         .await;
     assert!(outcome.is_err(), "readers cannot write");
 }
+
+#[tokio::test]
+async fn a_lock_of_another_store_that_was_handed_over_is_no_right_to_this_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (here, there) = (folder.path().join("here.db"), folder.path().join("there.db"));
+    let served = SqliteStore::open(&here, OpenAs::Server).await.expect("made");
+    let other = SqliteStore::open(&there, OpenAs::Server).await.expect("made");
+    let lock = |of: &SqliteStore| -> OwnedFd {
+        let file = of.server_lock().expect("a server has one");
+        file.try_clone().expect("a copy").into()
+    };
+    let refused = SqliteStore::open_following(&here, lock(&other)).await;
+    let error = refused.err().expect("its server lives").to_string();
+    assert!(error.contains("in use by another Doorward server"), "{error}");
+    let follows = SqliteStore::open_following(&here, lock(&served)).await;
+    follows.expect("its own is").close().await;
+}

@@ -328,6 +328,32 @@ fn a_client_that_gives_up_ends_the_exchange_with_the_app() {
 }
 
 #[test]
+fn giving_up_now_and_then_is_forgiven_who_lets_others_be_answered() {
+    on_a_data_thread(async {
+        let world = World::new().await;
+        let (mut client, _end) = world.http2().await;
+        // More in all than a client may give up in a row.
+        for _ in 0..220 {
+            let mut given_up: Pin<Box<dyn Future<Output = _>>> = Box::pin(client.send_request(get("/slow")));
+            assert!(futures::poll!(given_up.as_mut()).is_pending());
+            let mut upstream = world.accept().await;
+            upstream.head().await;
+            drop(given_up);
+            upstream.rest().await;
+            let answers = async {
+                let mut upstream = world.accept().await;
+                upstream.head().await;
+                upstream
+                    .send("HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n")
+                    .await;
+            };
+            let (answer, ()) = futures::join!(patient(client.send_request(get("/"))), answers);
+            assert_eq!(answer.expect("an answer").status(), StatusCode::NO_CONTENT);
+        }
+    });
+}
+
+#[test]
 fn when_the_process_closes_clients_are_told_and_running_streams_end() {
     on_a_data_thread(async {
         let world = World::new().await;

@@ -24,12 +24,15 @@ enum Does {
     GoesAwayBefore,
     /// Goes away with this stream the last that it looked at, and closes.
     GoesAwayBehind,
+    /// Breaks the rules of HTTP/2, so that we go away.
+    Breaks,
 }
-use Does::{Answers, GoesAwayBefore, GoesAwayBehind, Resets};
+use Does::{Answers, Breaks, GoesAwayBefore, GoesAwayBehind, Resets};
 
 const INTERNAL_ERROR: u32 = 2;
 const REFUSED_STREAM: u32 = 7;
 
+const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
@@ -79,6 +82,8 @@ async fn serve(
                 let reset = frame(RST_STREAM, 0, stream, &error.to_be_bytes());
                 socket.write_all(&reset).await?;
             }
+            // DATA belongs to a stream; this is for the connection.
+            Breaks => socket.write_all(&frame(DATA, 0, 0, &[])).await?,
             GoesAwayBefore => socket.write_all(&goes_away(0)).await?,
             GoesAwayBehind => {
                 socket.write_all(&goes_away(stream)).await?;
@@ -98,7 +103,7 @@ const POST: &str = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi";
 #[test]
 fn a_request_is_sent_again_when_the_upstream_says_that_it_did_nothing_with_it() {
     #[rustfmt::skip]
-    let rows: [Row; 9] = [
+    let rows: [Row; 10] = [
         (&[Resets(REFUSED_STREAM)], GET, 200, &[0, 0], "refused once, on a connection that goes on"),
         (&[Resets(REFUSED_STREAM), Resets(REFUSED_STREAM)], GET, 200, &[0, 0, 0], "or twice"),
         (&[Resets(REFUSED_STREAM); 3], GET, 502, &[0, 0, 0], "not for ever"),
@@ -108,6 +113,7 @@ fn a_request_is_sent_again_when_the_upstream_says_that_it_did_nothing_with_it() 
         (&[GoesAwayBefore], POST, 502, &[0], "here too"),
         (&[Resets(INTERNAL_ERROR)], GET, 502, &[0], "any other error may come after work was done"),
         (&[GoesAwayBehind], GET, 502, &[0], "it may have looked at that one"),
+        (&[Breaks], GET, 502, &[0], "that we go away says nothing of what it did"),
     ];
     for (script, request, status, connections, why) in rows {
         on_a_data_thread(async move {
