@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Installs what is missing, through apt (and pip, into a folder of the project), and nothing when nothing is
+# Installs what is missing, through apt (and pip and npm, into a folder of the project), and nothing when nothing is
 # missing.
 #
 #   scripts/setup.sh build          a C compiler and cmake (the cryptography library is C)
 #   scripts/setup.sh test           what the tests run beside the program: Node.js, Prometheus, nginx, curl,
 #                                   openssl, nghttp2, systemd-analyze, Python, Chromium; and, into target/tools, what
-#                                   scripts/python-tools.txt names
+#                                   scripts/python-tools.txt and scripts/node-tools.txt name
 #   scripts/setup.sh bench          what the comparisons run: wrk, nginx, HAProxy
 set -euo pipefail
 
@@ -37,6 +37,7 @@ for group in "$@"; do
       ;;
     test)
       need node nodejs
+      need npm npm
       need curl curl
       need openssl openssl
       need h2load nghttp2-client
@@ -59,23 +60,29 @@ for group in "$@"; do
   esac
 done
 
-# Python tools, in a folder of the project's own that `cargo clean` takes away.
-python_tools() {
-  local root wanted tools
+# Tools from PyPI and npm, in a folder of the project's own that `cargo clean` takes away.
+fetched_tools() {
+  local root tools python node
   root="$(cd "$(dirname "$0")/.." && pwd)"
-  wanted="$root/scripts/python-tools.txt"
   tools="$root/target/tools"
-  if cmp -s "$wanted" "$tools/installed.txt"; then return; fi
-  say "installing into $tools: $(grep -v '^#' "$wanted" | tr '\n' ' ')"
+  python="$root/scripts/python-tools.txt"
+  node="$root/scripts/node-tools.txt"
+  if cat "$python" "$node" | cmp -s - "$tools/installed.txt"; then return; fi
+  say "installing into $tools: $(cat "$python" "$node" | grep -v '^#' | tr '\n' ' ')"
   rm -rf "$tools"
-  if ! { python3 -m venv "$tools" && "$tools/bin/pip" install --quiet --disable-pip-version-check -r "$wanted"; } >&2; then
+  if ! { python3 -m venv "$tools" && "$tools/bin/pip" install --quiet --disable-pip-version-check -r "$python"; } >&2; then
     say "pip could not install them: is PyPI, or a mirror that pip knows, within reach?"
     exit 1
   fi
-  cp "$wanted" "$tools/installed.txt"
+  # No scripts of theirs run here.
+  if ! grep -v '^#' "$node" | xargs npm install --prefix "$tools" --ignore-scripts --no-audit --no-fund --silent >&2; then
+    say "npm could not install them: is its registry, or a mirror that npm knows, within reach?"
+    exit 1
+  fi
+  cat "$python" "$node" >"$tools/installed.txt"
 }
 finish() {
-  case " $* " in *" test "*) python_tools ;; esac
+  case " $* " in *" test "*) fetched_tools ;; esac
   exit 0
 }
 

@@ -12,6 +12,7 @@ use super::actor::{Actor, Reach};
 use super::administrators::{ADMINISTRATOR_ROLE, administers};
 use super::error::{AccountsError, Result};
 use crate::domain::clock::UnixMillis;
+use crate::domain::identity::CredentialKind;
 use crate::domain::ids::{CredentialId, CustomerId, PrincipalId, TenantId};
 use crate::domain::scope::ScopeSet;
 use crate::store::{
@@ -128,6 +129,16 @@ impl Fenced<'_> {
 
     pub(super) async fn credential(&self, id: &CredentialId) -> Result<Option<CredentialContext>> {
         let found = self.store.credential(id).await?;
+        Ok(found.filter(|c| self.reaches(c.principal.tenant.as_ref())))
+    }
+
+    /// The credential of this digest.
+    pub(super) async fn find_by_digest(
+        &self,
+        kind: CredentialKind,
+        digest: &[u8; 32],
+    ) -> Result<Option<CredentialContext>> {
+        let found = self.store.find_by_digest(kind, digest).await?;
         Ok(found.filter(|c| self.reaches(c.principal.tenant.as_ref())))
     }
 

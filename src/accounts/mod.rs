@@ -28,6 +28,7 @@ mod tenants;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod token_managers;
 
 use std::sync::Arc;
 
@@ -53,6 +54,7 @@ pub use self::revoking::{Known, LookupRotation, Revoked};
 pub use self::sealing::{NewAccessToken, NewSealedToken, SealedForm};
 pub use self::sessions::{NotDone, OwnToken, OwnTokens, TokenPlace};
 pub use self::tenants::PartyChange;
+pub use self::token_managers::{Manager, Managing, NotManaged, Party, TokenManagers};
 pub use crate::authn::kinds::basic::issue::Password;
 pub use crate::authn::kinds::device_token::IssueForm as DeviceTokenForm;
 pub use crate::store::{

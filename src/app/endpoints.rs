@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use super::convert;
 use super::rooms::Rooms;
-use crate::accounts::{Callers, DeviceTokens, OwnTokens, TokenClients};
+use crate::accounts::{Callers, DeviceTokens, OwnTokens, TokenClients, TokenManagers};
 use crate::config::Settings;
-use crate::config::settings::EndpointDoor;
-use crate::edge::endpoints::{Endpoint, Endpoints, Extent, Mount, homechat, nest, oauth};
+use crate::config::settings::{EndpointDoor, TagoIoPart};
+use crate::edge::endpoints::{Endpoint, Endpoints, Extent, Mount, homechat, nest, oauth, tagoio};
 
 /// Those that the proxy answers.
 pub(super) fn on_the_proxy(settings: &Settings, rooms: &Rooms) -> Endpoints {
@@ -17,6 +17,7 @@ pub(super) fn on_the_proxy(settings: &Settings, rooms: &Rooms) -> Endpoints {
     device_tokens(settings, rooms, &mut mounts);
     own_tokens(settings, rooms, &mut mounts);
     for_clients(EndpointDoor::Proxy, settings, rooms, &mut mounts);
+    tagoio_api(settings, rooms, &mut mounts);
     table(mounts, rooms)
 }
 
@@ -90,6 +91,36 @@ fn own_tokens(settings: &Settings, rooms: &Rooms, mounts: &mut Vec<Mount>) {
         extent: Extent::OneBelow,
         endpoint: Arc::clone(&one),
     }));
+}
+
+fn tagoio_api(settings: &Settings, rooms: &Rooms, mounts: &mut Vec<Mount>) {
+    let written = &settings.endpoints.tagoio;
+    let managers = Arc::new(TokenManagers::new(
+        Arc::clone(&rooms.accounts),
+        callers(settings, rooms),
+    ));
+    for part in &written.serve {
+        let at = |extent, endpoint: Arc<dyn Endpoint>| Mount {
+            path: part.path().into(),
+            extent,
+            endpoint,
+        };
+        match part {
+            TagoIoPart::Info => {
+                let info = Arc::new(tagoio::Info(Arc::clone(&managers)));
+                mounts.push(at(Extent::Itself, info));
+            }
+            TagoIoPart::DeviceToken => {
+                let create = Arc::new(tagoio::CreateToken {
+                    managers: Arc::clone(&managers),
+                    expire_time: written.expire_time.clone(),
+                });
+                mounts.push(at(Extent::Itself, create));
+                let tokens = Arc::new(tagoio::TokensOf(Arc::clone(&managers)));
+                mounts.push(at(Extent::OneBelow, tokens));
+            }
+        }
+    }
 }
 
 fn for_clients(door: EndpointDoor, settings: &Settings, rooms: &Rooms, mounts: &mut Vec<Mount>) {

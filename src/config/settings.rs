@@ -230,6 +230,44 @@ pub struct EndpointSettings {
     pub introspection: ClientEndpointSettings,
     /// Token revocation.
     pub revocation: ClientEndpointSettings,
+    /// TagoIO's device API.
+    pub tagoio: TagoIoSettings,
+}
+
+/// TagoIO's device API.
+#[derive(Debug, Clone)]
+pub struct TagoIoSettings {
+    /// The parts that are answered here.
+    pub serve: Vec<TagoIoPart>,
+    /// When a new token ends when nothing is said, as people write it.
+    pub expire_time: Box<str>,
+}
+
+/// Parts of TagoIO's device API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TagoIoPart {
+    /// `GET /info`.
+    Info,
+    /// `/device/token`.
+    DeviceToken,
+}
+
+impl TagoIoPart {
+    /// The path it begins at.
+    pub fn path(self) -> &'static str {
+        match self {
+            Self::Info => "/info",
+            Self::DeviceToken => "/device/token",
+        }
+    }
+
+    /// What stands before a credential in its paths.
+    pub fn path_token_after(self) -> Option<&'static str> {
+        match self {
+            Self::Info => None,
+            Self::DeviceToken => Some("/device/token/"),
+        }
+    }
 }
 
 /// HomeChat's endpoints for the holder of a token.

@@ -83,6 +83,8 @@ mod soak;
 mod stop;
 /// What the tests share.
 mod support;
+/// TagoIO's device API and its SDKs.
+mod tagoio;
 /// TLS listeners, and HTTP/2 on them, with curl, openssl and nghttp2.
 mod tls;
 /// WebSockets and other switches of protocols: who gets a tunnel, and what becomes of it.

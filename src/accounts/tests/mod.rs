@@ -7,6 +7,7 @@ mod keys;
 mod lifecycle;
 mod parties;
 mod revoking;
+mod token_managers;
 
 use super::testing::{Instance, actor};
 use super::{Issued, NewAccessToken, NewCredential, NewPrincipal, PrincipalRecord, SealedForm};

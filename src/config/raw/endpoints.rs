@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::values::{PathText, Span};
+use super::values::{ExpireTime, PathText, Span};
 
 /// The public auth endpoints.
 #[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
@@ -17,6 +17,37 @@ pub struct Endpoints {
     pub introspection: ClientEndpoint,
     /// Token revocation (RFC 7009).
     pub revocation: ClientEndpoint,
+    /// TagoIO's device API.
+    pub tagoio: TagoIoEndpoints,
+}
+
+/// TagoIO's device API.
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TagoIoEndpoints {
+    /// The parts that are answered here. Empty: none.
+    pub serve: Vec<TagoIoPart>,
+    /// When a new token ends when nothing is said.
+    pub expire_time: ExpireTime,
+}
+
+impl Default for TagoIoEndpoints {
+    fn default() -> Self {
+        Self {
+            serve: Vec::new(),
+            expire_time: ExpireTime("never".to_owned()),
+        }
+    }
+}
+
+/// Parts of TagoIO's device API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TagoIoPart {
+    /// `GET /info`.
+    Info,
+    /// `/device/token`.
+    DeviceToken,
 }
 
 /// HomeChat's endpoints for the holder of a token.

@@ -6,6 +6,7 @@ use super::super::problems::did_you_mean;
 use super::super::raw::access_log::{AccessField, AccessLog, OutcomeName, StatusClass};
 use super::super::raw::engine::LogFormat as RawFormat;
 use super::super::raw::values::LogDestination;
+use super::super::settings::TagoIoSettings;
 use super::Notes;
 use crate::authz::policy::RoutePolicy;
 use crate::edge::proxy::access::{AccessSettings, Destination, Field, Fields, Policy};
@@ -16,6 +17,7 @@ use crate::telemetry::logging::LogFormat;
 pub(super) fn resolve(
     raw: &AccessLog,
     routes: &[Arc<RoutePolicy>],
+    tagoio: &TagoIoSettings,
     notes: &mut Notes<'_>,
 ) -> Option<AccessSettings> {
     let mut wanted = Vec::new();
@@ -41,9 +43,13 @@ pub(super) fn resolve(
         LogDestination::File(path) => Destination::File(path.into()),
     };
     let mut path_tokens_after: Vec<String> = Vec::new();
-    for prefix in routes.iter().filter_map(|r| r.carriers.path_token_after.as_ref()) {
-        if !path_tokens_after.contains(prefix) {
-            path_tokens_after.push(prefix.clone());
+    let of_routes = routes
+        .iter()
+        .filter_map(|r| r.carriers.path_token_after.as_deref());
+    let of_endpoints = tagoio.serve.iter().filter_map(|part| part.path_token_after());
+    for prefix in of_routes.chain(of_endpoints) {
+        if !path_tokens_after.iter().any(|known| known == prefix) {
+            path_tokens_after.push(prefix.to_owned());
         }
     }
     let policy = Policy {

@@ -3,12 +3,12 @@
 use super::super::raw::Config;
 use super::super::raw::endpoints::{
     DeviceTokenEndpoints, Door, GenerationMode as RawMode, HomechatEndpoints, IdentifierForm as RawForm,
-    SealedFormat,
+    SealedFormat, TagoIoEndpoints, TagoIoPart as RawPart,
 };
 use super::super::raw::values::{AdminAddress, PathText};
 use super::super::settings::{
     ClientEndpointSettings, CredentialSettings, DeviceTokenEndpointSettings, EndpointDoor, EndpointSettings,
-    HomechatEndpointSettings,
+    HomechatEndpointSettings, TagoIoPart, TagoIoSettings,
 };
 use super::{Notes, chosen};
 use crate::accounts::{GenerationLimits, GenerationMode, GenerationSettings, IdentifierForm, SealedForm};
@@ -38,6 +38,35 @@ pub(super) fn resolve(
         homechat: homechat(&config.endpoints.homechat, &mut taken, notes),
         introspection: client_endpoint("introspection", config, &mut taken, notes),
         revocation: client_endpoint("revocation", config, &mut taken, notes),
+        tagoio: tagoio(&config.endpoints.tagoio, &mut taken, notes),
+    }
+}
+
+fn tagoio(raw: &TagoIoEndpoints, taken: &mut Taken, notes: &mut Notes<'_>) -> TagoIoSettings {
+    let mut serve = Vec::new();
+    for (i, part) in raw.serve.iter().enumerate() {
+        let part = match part {
+            RawPart::Info => TagoIoPart::Info,
+            RawPart::DeviceToken => TagoIoPart::DeviceToken,
+        };
+        let at = format!("endpoints.tagoio.serve[{i}]");
+        if let Some(path) = taken.path(&at, part.path(), notes) {
+            taken.0.push((at, path));
+            serve.push(part);
+        }
+    }
+    let makes_tokens = raw.serve.contains(&RawPart::DeviceToken);
+    if !makes_tokens && raw.expire_time != TagoIoEndpoints::default().expire_time {
+        notes.report.add(
+            "endpoints.tagoio.expire_time",
+            "a value without effect",
+            "nothing: no token is made",
+            "add device_token to endpoints.tagoio.serve, or remove it",
+        );
+    }
+    TagoIoSettings {
+        serve,
+        expire_time: raw.expire_time.0.clone().into(),
     }
 }
 

@@ -89,6 +89,7 @@ pub fn resolve(config: &Config, surroundings: Surroundings, report: &mut Report)
             "raise the one or lower the other",
         );
     }
+    let access_log = access_log::resolve(&config.access_log, &routes, &endpoints.tagoio, notes);
     Settings {
         workers: config.workers.and_then(|w| NonZeroUsize::new(w.into())),
         admin: admin(config, notes),
@@ -112,7 +113,7 @@ pub fn resolve(config: &Config, surroundings: Surroundings, report: &mut Report)
         assertion_issuer: Arc::from(config.assertion.issuer.as_str()),
         drain: stopping::resolve(&config.drain, surroundings, notes),
         log: log(&config.log),
-        access_log: access_log::resolve(&config.access_log, &routes, notes),
+        access_log,
         audit: AuditSettings {
             queue_length: index(config.audit.queue),
             burst: config.audit.refusal_burst,

@@ -11,6 +11,7 @@ pub mod nest;
 pub mod oauth;
 mod read;
 mod table;
+pub mod tagoio;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -40,6 +41,8 @@ pub struct Asked {
     pub headers: HeaderMap,
     /// The segment after the endpoint's path, where it has one.
     pub tail: Option<Box<str>>,
+    /// Its query, as received.
+    pub query: Option<Box<str>>,
     /// Its body.
     pub body: Bytes,
     /// The effective client.

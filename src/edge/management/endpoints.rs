@@ -50,6 +50,7 @@ pub async fn answer(State(mounted): State<Mounted>, request: Request, next: Next
         }
     };
     let asked = Asked {
+        query: parts.uri.query().map(Into::into),
         method: parts.method,
         headers: parts.headers,
         tail: found.tail.clone(),

@@ -47,6 +47,7 @@ pub(super) async fn ask(
         Ok(Err(_)) | Err(_) => return settle(endpoint.trouble(Trouble::BodyBroken), None),
     };
     let asked = Asked {
+        query: parts.uri.query().map(Into::into),
         method: parts.method,
         headers: parts.headers,
         body,

@@ -22,8 +22,8 @@ pub use addresses::{
     TrustedNetwork, UpstreamUrl,
 };
 pub use names::{
-    FileMode, HeaderText, HostText, LogDestination, MethodText, Name, PathText, PrefixText, ProtocolText,
-    RoleText, ScopeText, SubjectPrefix,
+    ExpireTime, FileMode, HeaderText, HostText, LogDestination, MethodText, Name, PathText, PrefixText,
+    ProtocolText, RoleText, ScopeText, SubjectPrefix,
 };
 
 /// A value that is written as one word.
@@ -109,6 +109,7 @@ text_values!(
     MethodText,
     HeaderText,
     PathText,
+    ExpireTime,
     HostText,
     PrefixText,
     StoreUrl

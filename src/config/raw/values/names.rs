@@ -1,7 +1,9 @@
 //! Names that HTTP, policy or the file itself gives meaning: scopes, roles, methods, headers, paths, hosts.
 
 use super::TextValue;
+use crate::accounts::expiry;
 use crate::authn::kinds::api_token::Prefix;
+use crate::domain::clock::UnixMillis;
 use crate::domain::scope::{Role, Scope};
 use crate::gate::upstream_headers::may_carry_identity;
 
@@ -42,6 +44,29 @@ impl TextValue for Name {
         match text.len() {
             1..=64 if fits => Ok(Self(text.to_owned())),
             _ => Err("choose another name; it stands in metrics and logs".to_owned()),
+        }
+    }
+
+    fn text(&self) -> String {
+        self.0.clone()
+    }
+}
+
+/// When a credential ends, counted from its making: `never`, or a span of the calendar.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExpireTime(pub String);
+
+impl TextValue for ExpireTime {
+    const FORMAT: &'static str = "expire-time";
+    const EXPECTED: &'static str = "never, or a span such as 3 hours, 30d or 1 month";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let at = |day: i64| expiry::parse(text, UnixMillis(day * 86_400_000));
+        match (at(0), at(1)) {
+            (Ok(None), _) => Ok(Self(text.to_owned())),
+            // A date would be over one day.
+            (Ok(one), Ok(other)) if one != other => Ok(Self(text.to_owned())),
+            _ => Err("write a number and a unit, at most 100 years".to_owned()),
         }
     }
 
