@@ -16,8 +16,8 @@ use crate::domain::identity::CredentialKind;
 use crate::domain::ids::{CredentialId, CustomerId, PrincipalId, TenantId};
 use crate::domain::scope::ScopeSet;
 use crate::store::{
-    AuditDraft, AuditRecord, CredentialContext, CredentialFilter, CredentialRecord, CustomerFilter,
-    CustomerRecord, Enabled, Holdings, NewRevocation, Page, PrincipalFilter, PrincipalRecord,
+    AuditDraft, AuditRecord, Claimed, CredentialContext, CredentialFilter, CredentialRecord, CustomerFilter,
+    CustomerRecord, Enabled, Holdings, NewRevocation, Page, PrincipalFilter, PrincipalRecord, RequestClaim,
     RevocationRecord, RevocationTarget, Store, TenantFilter, TenantRecord, UsageRecord,
 };
 
@@ -449,5 +449,22 @@ impl Fenced<'_> {
     pub(super) async fn note_revealed(&self, of: &CredentialId, act: AuditDraft) -> Result<()> {
         self.credential_within(of).await?;
         Ok(self.store.append_events(&[act]).await?)
+    }
+
+    pub(super) async fn claim_request(
+        &self,
+        claim: &RequestClaim,
+        forget_before: UnixMillis,
+        most: u32,
+    ) -> Result<Claimed> {
+        Ok(self.store.claim_request(claim, forget_before, most).await?)
+    }
+
+    pub(super) async fn keep_answer(&self, key: &str, answer: &str) -> Result<()> {
+        Ok(self.store.keep_answer(self.actor.name(), key, answer).await?)
+    }
+
+    pub(super) async fn release_request(&self, key: &str) -> Result<()> {
+        Ok(self.store.release_request(self.actor.name(), key).await?)
     }
 }

@@ -20,6 +20,7 @@ mod lifecycle;
 mod noting;
 mod principals;
 mod reading;
+mod repeats;
 mod revoking;
 mod sealing;
 mod sessions;
@@ -58,9 +59,9 @@ pub use self::token_managers::{Manager, Managing, NotManaged, Party, TokenManage
 pub use crate::authn::kinds::basic::issue::Password;
 pub use crate::authn::kinds::device_token::IssueForm as DeviceTokenForm;
 pub use crate::store::{
-    About, Aged, AuditRecord, CredentialContext, CredentialFilter, CredentialLimits, CredentialOrder,
-    CredentialRecord, CredentialState, Cursor, CustomerFilter, CustomerRecord, Enabled, KeyPurpose, Page,
-    PrincipalFilter, PrincipalRecord, TenantFilter, TenantRecord, Transport, UsageRecord,
+    About, Aged, AuditRecord, Claimed, CredentialContext, CredentialFilter, CredentialLimits,
+    CredentialOrder, CredentialRecord, CredentialState, Cursor, CustomerFilter, CustomerRecord, Enabled,
+    KeyPurpose, Page, PrincipalFilter, PrincipalRecord, TenantFilter, TenantRecord, Transport, UsageRecord,
 };
 
 use crate::authn::Verifiers;

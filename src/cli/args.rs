@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::args_life::{ChangeToken, Customer, Matching, Notes, Principal, Server, Tenant};
+
 /// Authenticate every request to the API behind you: issue, verify, limit and revoke its credentials.
 #[derive(Debug, Parser)]
 #[command(
@@ -53,6 +55,15 @@ pub enum Command {
     /// Devices and their tokens.
     #[command(subcommand)]
     Device(Device),
+    /// Devices, users and service accounts.
+    #[command(subcommand)]
+    Principal(Principal),
+    /// Tenants.
+    #[command(subcommand)]
+    Tenant(Tenant),
+    /// Customers of tenants.
+    #[command(subcommand)]
+    Customer(Customer),
     /// This installation's keys.
     #[command(subcommand)]
     Key(Key),
@@ -63,6 +74,9 @@ pub enum Command {
     Audit(Audit),
     /// Ask the running server how it is, as a probe does: exit code 0 when it is well, else 1.
     Health(Health),
+    /// Whoever answers management commands.
+    #[command(subcommand)]
+    Server(Server),
     /// Print the management API's OpenAPI document.
     Openapi,
     /// Print a script that completes commands in a shell.
@@ -197,6 +211,52 @@ pub enum Token {
     },
     /// End one credential.
     Revoke(RevokeToken),
+    /// Change a credential; its secret stays.
+    Change(Box<ChangeToken>),
+    /// Switch a credential on again.
+    Enable {
+        /// Its id.
+        id: String,
+    },
+    /// Switch a credential off.
+    Disable {
+        /// Its id.
+        id: String,
+    },
+    /// Replace a credential: the old one is dead when the command returns.
+    Regenerate {
+        /// Its id.
+        id: String,
+    },
+    /// Replace a credential, and let the old one live on for a while.
+    Reroll {
+        /// Its id.
+        id: String,
+        /// How long the old one lives on; never past its own end.
+        #[arg(long, value_name = "SPAN", default_value = "24h")]
+        overlap: String,
+        /// When the new one ends; as the old one when left out.
+        #[arg(long, value_name = "WHEN")]
+        expires: Option<String>,
+    },
+    /// Read a secret back, where the credential was made with --revealable.
+    Reveal {
+        /// Its id.
+        id: String,
+    },
+    /// End a credential and mark it as deleted.
+    Delete {
+        /// Its id.
+        id: String,
+    },
+    /// Forget credentials that were deleted long enough ago.
+    Purge {
+        /// Longer ago than this span.
+        #[arg(long, value_name = "SPAN", default_value = "30d")]
+        deleted_for: String,
+    },
+    /// End every living credential that the filters name.
+    RevokeMatching(Box<Matching>),
 }
 
 /// `token create`.
@@ -252,17 +312,21 @@ pub struct Limits {
     /// When it ends: never, a date such as 2027-01-31, or a span such as 30d, "3 hours", "1 month".
     #[arg(long, value_name = "WHEN")]
     pub expires: Option<String>,
+    #[command(flatten)]
+    pub notes: Notes,
+    /// Where it is used, such as production.
+    #[arg(long, value_name = "LABEL")]
+    pub environment: Option<String>,
+    /// Keep a copy of the secret, sealed, that can be read back (device tokens).
+    #[arg(long)]
+    pub revealable: bool,
 }
 
 /// `token list`.
 #[derive(Debug, Args)]
 pub struct ListTokens {
-    /// Only this kind.
-    #[arg(long, value_enum)]
-    pub kind: Option<Kind>,
-    /// Only this principal's.
-    #[arg(long, value_name = "ID")]
-    pub principal: Option<String>,
+    #[command(flatten)]
+    pub matching: Matching,
     #[command(flatten)]
     pub page: Page,
 }
@@ -299,9 +363,39 @@ pub enum Device {
         /// A name for people.
         #[arg(long)]
         name: Option<String>,
+        /// Its tenant.
+        #[arg(long, value_name = "ID")]
+        tenant: Option<String>,
+        /// Its customer, within the tenant.
+        #[arg(long, value_name = "ID")]
+        customer: Option<String>,
+        /// The network (a service account's id) that may speak for it.
+        #[arg(long, value_name = "ID", requires = "serial")]
+        network: Option<String>,
+        /// What its network calls it.
+        #[arg(long, requires = "network")]
+        serial: Option<String>,
+        #[command(flatten)]
+        notes: Notes,
     },
     /// List registered devices.
     List(Page),
+    /// Show a device.
+    Show {
+        /// The device, by id or identifier.
+        device: String,
+    },
+    /// Hand a device over to another tenant and customer. What it held is over.
+    Transfer {
+        /// The device, by id or identifier.
+        device: String,
+        /// Its new tenant; none when left out.
+        #[arg(long, value_name = "ID")]
+        tenant: Option<String>,
+        /// Its new customer, within that tenant; none when left out.
+        #[arg(long, value_name = "ID")]
+        customer: Option<String>,
+    },
     /// Make another token for a device. It is shown once.
     Token {
         /// The device, by id or identifier.

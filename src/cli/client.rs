@@ -63,7 +63,7 @@ impl Client {
 
     /// Reads something.
     pub async fn get<T: DeserializeOwned>(&mut self, path: &str) -> Result<T, Failure> {
-        self.call(Method::GET, path, None).await
+        self.call(Method::GET, path, None, None).await
     }
 
     /// Does something.
@@ -73,7 +73,23 @@ impl Client {
         body: &impl Serialize,
     ) -> Result<T, Failure> {
         let body = serde_json::to_vec(body).map_err(Failure::failed)?;
-        self.call(Method::POST, path, Some(body)).await
+        self.call(Method::POST, path, Some(body), None).await
+    }
+
+    /// Changes something, of this version when one is given.
+    pub async fn patch<T: DeserializeOwned>(
+        &mut self,
+        path: &str,
+        body: &impl Serialize,
+        version: Option<u64>,
+    ) -> Result<T, Failure> {
+        let body = serde_json::to_vec(body).map_err(Failure::failed)?;
+        self.call(Method::PATCH, path, Some(body), version).await
+    }
+
+    /// Deletes something.
+    pub async fn delete<T: DeserializeOwned>(&mut self, path: &str) -> Result<T, Failure> {
+        self.call(Method::DELETE, path, None, None).await
     }
 
     async fn call<T: DeserializeOwned>(
@@ -81,6 +97,7 @@ impl Client {
         method: Method,
         path: &str,
         body: Option<Vec<u8>>,
+        version: Option<u64>,
     ) -> Result<T, Failure> {
         let mut request = Request::builder()
             .method(method)
@@ -88,6 +105,9 @@ impl Client {
             .header(header::HOST, "localhost");
         if body.is_some() {
             request = request.header(header::CONTENT_TYPE, "application/json");
+        }
+        if let Some(version) = version {
+            request = request.header(header::IF_MATCH, format!("\"{version}\""));
         }
         let request = request
             .body(Full::new(Bytes::from(body.unwrap_or_default())))

@@ -1,9 +1,10 @@
 //! Commands that speak to the management door.
 
 use super::args::{Audit, CreateToken, Device, Key, Kind, Limits, Page, Revoke, Token};
+use super::args_life::Switch;
 use super::client::{Client, encoded};
 use super::output::{Form, Output, read_line, somebody_is_there};
-use super::{Failure, show};
+use super::{Failure, lifecycle, parties, show};
 use crate::edge::management::wire;
 
 type Done = Result<(), Failure>;
@@ -17,18 +18,22 @@ pub async fn token(client: &mut Client, out: Output, command: Token) -> Done {
         }
         Token::List(wanted) => {
             let mut path = page("/tokens", &wanted.page);
-            if let Some(kind) = wanted.kind {
-                path.push_str(&format!("&kind={}", kind.as_str()));
-            }
-            if let Some(principal) = &wanted.principal {
-                path.push_str(&format!("&principal={}", encoded(principal)));
-            }
+            path.push_str(&lifecycle::query(wanted.matching)?);
             show::tokens(out, &client.get(&path).await?)
         }
         Token::Show { id } => {
             let found = client.get(&format!("/tokens/{}", encoded(&id))).await?;
             show::token(out, &found)
         }
+        Token::Change(wanted) => lifecycle::change(client, out, *wanted).await,
+        Token::Enable { id } => lifecycle::switch(client, out, &id, Switch::On).await,
+        Token::Disable { id } => lifecycle::switch(client, out, &id, Switch::Off).await,
+        Token::Regenerate { id } => lifecycle::regenerate(client, out, &id).await,
+        Token::Reroll { id, overlap, expires } => lifecycle::reroll(client, out, &id, overlap, expires).await,
+        Token::Reveal { id } => lifecycle::reveal(client, out, &id).await,
+        Token::Delete { id } => lifecycle::delete(client, out, &id).await,
+        Token::Purge { deleted_for } => lifecycle::purge(client, out, deleted_for).await,
+        Token::RevokeMatching(wanted) => lifecycle::revoke_matching(client, out, *wanted).await,
         Token::Revoke(which) => {
             let what = match which.id {
                 Some(id) => wire::Revoke::Credential(id),
@@ -52,12 +57,13 @@ fn create(wanted: CreateToken) -> Result<wire::CreateToken, Failure> {
         tenant: wanted.tenant,
         user: wanted.user,
         password: password.map(wire::Secret),
-        ..limited(wanted.kind, wanted.limits)
+        ..limited(wanted.kind, wanted.limits)?
     })
 }
 
-fn limited(kind: Kind, limits: Limits) -> wire::CreateToken {
-    wire::CreateToken {
+fn limited(kind: Kind, limits: Limits) -> Result<wire::CreateToken, Failure> {
+    let metadata = parties::metadata(&limits.notes)?;
+    Ok(wire::CreateToken {
         kind: kind.as_str().to_owned(),
         name: limits.name,
         scopes: limits.scopes,
@@ -65,19 +71,58 @@ fn limited(kind: Kind, limits: Limits) -> wire::CreateToken {
         networks: limits.networks,
         https_only: limits.https_only,
         expires: limits.expires,
+        description: limits.notes.description,
+        metadata,
+        tags: limits.notes.tags,
+        environment: limits.environment,
+        revealable: limits.revealable,
         ..wire::CreateToken::default()
-    }
+    })
 }
 
 /// `device …`.
 pub async fn device(client: &mut Client, out: Output, command: Device) -> Done {
     match command {
-        Device::Create { identifier, name } => {
+        Device::Create {
+            identifier,
+            name,
+            tenant,
+            customer,
+            network,
+            serial,
+            notes,
+        } => {
+            let metadata = parties::metadata(&notes)?;
             let wanted = wire::CreateDevice {
                 identifier: Some(identifier),
                 name,
+                tenant,
+                customer,
+                network,
+                serial,
+                description: notes.description,
+                metadata,
+                tags: notes.tags,
             };
             show::principal(out, &client.post("/devices", &wanted).await?)
+        }
+        Device::Show { device } => {
+            let found = client.get(&format!("/devices/{}", encoded(&device))).await?;
+            show::principal(out, &found)
+        }
+        Device::Transfer {
+            device,
+            tenant,
+            customer,
+        } => {
+            let path = format!("/devices/{}/transfer", encoded(&device));
+            let wanted = wire::Transfer { tenant, customer };
+            let moved: wire::Transferred = client.post(&path, &wanted).await?;
+            match (out.form(), &moved.token) {
+                (Form::Json, _) => Ok(out.json(&moved)?),
+                (Form::People, None) => show::principal(out, &moved.device),
+                (Form::People, Some(token)) => show::created(out, token),
+            }
         }
         Device::List(wanted) => show::principals(out, &client.get(&page("/devices", &wanted)).await?),
         Device::Token {
@@ -88,7 +133,7 @@ pub async fn device(client: &mut Client, out: Output, command: Device) -> Done {
             let wanted = wire::CreateToken {
                 device: Some(device),
                 format,
-                ..limited(Kind::DeviceToken, limits)
+                ..limited(Kind::DeviceToken, limits)?
             };
             show::created(out, &client.post("/tokens", &wanted).await?)
         }
@@ -178,7 +223,7 @@ pub async fn audit(client: &mut Client, out: Output, command: Audit) -> Done {
     }
 }
 
-fn page(path: &str, wanted: &Page) -> String {
+pub(super) fn page(path: &str, wanted: &Page) -> String {
     let mut path = format!("{path}?limit={}", wanted.limit);
     if let Some(after) = &wanted.after {
         path.push_str(&format!("&after={}", encoded(after)));

@@ -5,12 +5,17 @@
 //! usage or configuration; `config diff` also has 3 and 4, for something that differs. Serving itself is composed in `app`.
 
 mod args;
+mod args_life;
 mod client;
 mod commands;
 mod configuration;
 mod demo;
 mod health;
+mod lifecycle;
 mod output;
+#[cfg(test)]
+mod parity;
+mod parties;
 mod serve;
 mod show;
 
@@ -156,7 +161,15 @@ fn dispatch(cli: Cli, arguments: &[OsString], out: Output) -> Result<ExitCode, F
             out.text(&completion(shell))?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Token(_) | Command::Device(_) | Command::Key(_) | Command::Revoke(_) | Command::Audit(_) => {
+        Command::Token(_)
+        | Command::Device(_)
+        | Command::Principal(_)
+        | Command::Tenant(_)
+        | Command::Customer(_)
+        | Command::Server(_)
+        | Command::Key(_)
+        | Command::Revoke(_)
+        | Command::Audit(_) => {
             if let Command::Revoke(wanted) = &cli.command {
                 commands::confirm(wanted, out)?;
             }
@@ -192,6 +205,10 @@ async fn manage(command: Command, loaded: &Loaded, out: Output) -> Result<(), Fa
     let done = match command {
         Command::Token(command) => commands::token(&mut client, out, command).await,
         Command::Device(command) => commands::device(&mut client, out, command).await,
+        Command::Principal(command) => parties::principal(&mut client, out, command).await,
+        Command::Tenant(command) => parties::tenant(&mut client, out, command).await,
+        Command::Customer(command) => parties::customer(&mut client, out, command).await,
+        Command::Server(command) => parties::server(&mut client, out, command).await,
         Command::Key(command) => commands::key(&mut client, out, command).await,
         Command::Revoke(wanted) => commands::revoke(&mut client, out, wanted).await,
         Command::Audit(command) => commands::audit(&mut client, out, command).await,

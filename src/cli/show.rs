@@ -3,7 +3,7 @@
 use super::Failure;
 use super::output::{Form, Output};
 use crate::edge::management::wire::{
-    AuditRow, Created, Key, Listing, Principal, Revoked, Token, TokenDetails,
+    AuditRow, Created, Key, Listing, Party, Principal, Revoked, Token, TokenDetails,
 };
 
 type Done = Result<(), Failure>;
@@ -59,7 +59,7 @@ pub fn created(out: Output, made: &Created) -> Done {
     out.note(
         "The secret, shown only now; it is stored as a digest, if at all, and nobody can read it back:",
     )?;
-    Ok(out.line(&made.secret.0)?)
+    Ok(out.line(made.secret.as_ref().map_or(NOTHING, |secret| &secret.0))?)
 }
 
 /// Stored credentials.
@@ -142,8 +142,55 @@ pub fn principal(out: Output, found: &Principal) -> Done {
             ("kind", found.kind.clone()),
             ("identifier", or_dash(found.external_id.as_deref())),
             ("name", found.name.clone()),
+            ("tenant", or_dash(found.tenant.as_deref())),
+            ("customer", or_dash(found.customer.as_deref())),
+            ("roles", found.roles.join(" ")),
+            ("switched", if found.enabled { "on" } else { "off" }.to_owned()),
+            ("description", found.notes.description.clone()),
+            ("tags", found.notes.tags.join(" ")),
             ("made", found.created_at.clone()),
+            ("version", found.version.to_string()),
         ],
+    )
+}
+
+/// A tenant or customer.
+pub fn party(out: Output, found: &Party) -> Done {
+    if out.form() == Form::Json {
+        return Ok(out.json(found)?);
+    }
+    facts(
+        out,
+        &[
+            ("id", found.id.clone()),
+            ("tenant", or_dash(found.tenant.as_deref())),
+            ("name", found.name.clone()),
+            ("switched", if found.enabled { "on" } else { "off" }.to_owned()),
+            ("description", found.notes.description.clone()),
+            ("tags", found.notes.tags.join(" ")),
+            ("made", found.created_at.clone()),
+            ("version", found.version.to_string()),
+        ],
+    )
+}
+
+/// Tenants or customers.
+pub fn parties(out: Output, listing: &Listing<Party>) -> Done {
+    let row = |p: &Party| {
+        vec![
+            p.id.clone(),
+            or_dash(p.tenant.as_deref()),
+            p.name.clone(),
+            if p.enabled { "on" } else { "off" }.to_owned(),
+            p.created_at.clone(),
+        ]
+    };
+    rows(
+        out,
+        listing,
+        &["ID", "TENANT", "NAME", "SWITCHED", "MADE"],
+        row,
+        "--after",
     )
 }
 

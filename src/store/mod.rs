@@ -263,9 +263,28 @@ pub trait Nonces: Send + Sync {
     async fn prune_nonces(&self, now: UnixMillis) -> Result<u64>;
 }
 
+/// Requests that come with a key of their sender's, so that one that is sent again is not carried out again.
+#[async_trait]
+pub trait Repeats: Send + Sync {
+    /// Notes that this request is being carried out, when nothing younger than `forget_before` is known under its
+    /// key and its actor has fewer than `most` of them. Older ones are forgotten.
+    async fn claim_request(
+        &self,
+        claim: &RequestClaim,
+        forget_before: UnixMillis,
+        most: u32,
+    ) -> Result<Claimed>;
+    /// Keeps what was answered.
+    async fn keep_answer(&self, actor: &str, key: &str, answer: &str) -> Result<()>;
+    /// Forgets a request that was not answered.
+    async fn release_request(&self, actor: &str, key: &str) -> Result<()>;
+}
+
 /// Everything a store does.
 #[async_trait]
-pub trait Store: Tenants + Principals + Credentials + Revocations + Keys + AuditLog + Usage + Nonces {
+pub trait Store:
+    Tenants + Principals + Credentials + Revocations + Keys + AuditLog + Usage + Nonces + Repeats
+{
     /// Whether the store answers, for readiness.
     async fn ping(&self) -> Result<()>;
     /// Flushes and closes; later calls answer `Unavailable`.

@@ -459,3 +459,31 @@ pub enum Spent {
     /// It was spent before.
     Before,
 }
+
+/// A request that came with a key of its sender's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestClaim {
+    /// Whose request.
+    pub actor: String,
+    /// Its key.
+    pub key: String,
+    /// Digests of what is asked, under every key that counts; the first one is kept.
+    pub digests: Vec<[u8; 32]>,
+    /// When it came.
+    pub at: UnixMillis,
+}
+
+/// What is known of a request by its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Claimed {
+    /// Nothing: it is the caller's to carry out.
+    Yours,
+    /// It was answered so.
+    Answered(String),
+    /// It is being carried out, or was when its process ended.
+    UnderWay,
+    /// Another request came under this key.
+    Another,
+    /// Its actor has as many keys as there may be.
+    TooMany,
+}

@@ -80,21 +80,50 @@ fn adorn(written: &mut Value, operation: &Operation) {
     if operation.door == Door::Socket {
         *below(written, "x-doorward-door") = json!("admin socket only");
     }
+    if operation.method == "PATCH" {
+        if let Value::Array(parameters) = below(written, "parameters") {
+            parameters.push(json!({
+                "name": "If-Match", "in": "header", "required": false,
+                "description": "The `ETag` of the version that the change is made for; any version when left out",
+                "schema": { "type": "string" },
+            }));
+        }
+        let refusal = (412, "It was changed since that version");
+        refuse(written, refusal);
+    }
+    if operation.makes() {
+        if written.get("parameters").is_none() {
+            *below(written, "parameters") = json!([]);
+        }
+        if let Value::Array(parameters) = below(written, "parameters") {
+            parameters.push(json!({
+                "name": "Idempotency-Key", "in": "header", "required": false,
+                "description": "A word of your own: the same request under it within a day makes nothing again, and gets \
+                    the first one's answer without its secret",
+                "schema": { "type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!#-~]+$" },
+            }));
+        }
+        refuse(written, (422, "The Idempotency-Key was used for another request"));
+    }
     let changes = operation.method != "GET";
     let has_body = written.get("requestBody").is_some();
     let lists = [(true, EVERYWHERE), (changes, OF_CHANGES), (has_body, OF_BODIES)];
-    for (status, why) in lists
+    for refusal in lists
         .iter()
         .filter(|(holds, _)| *holds)
         .flat_map(|(_, list)| *list)
     {
-        let answer = below(below(written, "responses"), &status.to_string());
-        if answer.is_null() {
-            *answer = json!({
-                "description": why,
-                "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/ProblemBody" } } },
-            });
-        }
+        refuse(written, *refusal);
+    }
+}
+
+fn refuse(written: &mut Value, (status, why): (u16, &str)) {
+    let answer = below(below(written, "responses"), &status.to_string());
+    if answer.is_null() {
+        *answer = json!({
+            "description": why,
+            "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/ProblemBody" } } },
+        });
     }
 }
 

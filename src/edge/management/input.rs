@@ -1,5 +1,7 @@
 //! Requests become values: bounded bodies, queries, ids, limits of credentials. Pure but for reading a body.
 
+use std::time::Duration;
+
 use axum::body::{Body, to_bytes};
 use axum::extract::{FromRequest, FromRequestParts, Path, Query as Pairs, Request};
 use axum::http::request::Parts;
@@ -10,9 +12,13 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::described;
 use super::problem::{Fault, Faults, Place, Problem};
-use super::wire::CreateToken;
-use crate::accounts::{Cursor, DeviceTokenForm, NewCredential, Page, Transport, expiry};
+use super::wire::{CreateToken, Limits, Matching};
+use crate::accounts::{
+    About, CredentialFilter, CredentialLimits, CredentialOrder, CredentialState, Cursor, DeviceTokenForm,
+    Enabled, NewCredential, Page, Revealable, Transport, expiry,
+};
 use crate::domain::clock::UnixMillis;
+use crate::domain::identity::CredentialKind;
 use crate::domain::ids::InvalidId;
 use crate::domain::net::parse_network;
 use crate::domain::scope::{Permission, Role, ScopeSet};
@@ -218,7 +224,7 @@ pub fn device_token_form(text: Option<&str>, usual: DeviceTokenForm) -> Result<D
     }
 }
 
-fn networks(texts: &[String]) -> Result<Vec<ipnet::IpNet>, Problem> {
+pub fn networks(texts: &[String]) -> Result<Vec<ipnet::IpNet>, Problem> {
     let mut faults = Faults::default();
     let mut networks = Vec::new();
     for (index, text) in texts.iter().enumerate() {
@@ -249,12 +255,133 @@ pub fn limits(wanted: &CreateToken, now: UnixMillis) -> Result<NewCredential, Pr
         scopes: scopes.unwrap_or_default(),
         permission: permission.unwrap_or_default(),
         networks: networks.unwrap_or_default(),
-        transport: if wanted.https_only {
-            Transport::HttpsOnly
-        } else {
-            Transport::Any
-        },
+        transport: transport(wanted.https_only),
         expires_at: expires_at.flatten().flatten(),
-        ..NewCredential::default()
+        about: about(
+            wanted.description.clone(),
+            wanted.metadata.clone(),
+            wanted.tags.clone(),
+        ),
+        environment: wanted.environment.clone(),
+        limits: wanted.limits.clone().map(usage_limits),
+        revealable: match wanted.revealable {
+            true => Revealable::Yes,
+            false => Revealable::No,
+        },
+    })
+}
+
+/// What people write on a thing.
+pub fn about(
+    description: Option<String>,
+    metadata: Option<Map<String, Value>>,
+    tags: Option<Vec<String>>,
+) -> About {
+    About {
+        description: description.unwrap_or_default(),
+        metadata: metadata.unwrap_or_default(),
+        tags: tags.unwrap_or_default(),
+    }
+}
+
+/// Whether something is switched on.
+pub fn enabled(on: bool) -> Enabled {
+    match on {
+        true => Enabled::Yes,
+        false => Enabled::No,
+    }
+}
+
+/// Which transports a credential may come over.
+pub fn transport(https_only: bool) -> Transport {
+    match https_only {
+        true => Transport::HttpsOnly,
+        false => Transport::Any,
+    }
+}
+
+/// How much a credential may be used.
+pub fn usage_limits(limits: Limits) -> CredentialLimits {
+    CredentialLimits {
+        requests: limits.requests,
+        data_points: limits.data_points,
+        bytes: limits.bytes,
+        connections: limits.connections,
+    }
+}
+
+/// Reads a span of time, such as `30d`.
+pub fn span(place: Place, text: &str, now: UnixMillis) -> Result<Duration, Problem> {
+    let end = expiry::parse(text, now).ok().flatten();
+    let ms = end.and_then(|at| u64::try_from(at.0.saturating_sub(now.0)).ok());
+    ms.map(Duration::from_millis).ok_or_else(|| {
+        Fault::new(
+            place,
+            "something else",
+            "a span of time such as `30d`, `3 hours` or `1 month`",
+        )
+        .into()
+    })
+}
+
+/// Reads which credentials are meant. `place` says where its parts stand in the request.
+pub fn filter(
+    wanted: &Matching,
+    now: UnixMillis,
+    place: fn(&str) -> Place,
+) -> Result<CredentialFilter, Problem> {
+    fn id<T: std::str::FromStr<Err = InvalidId>>(
+        place: Place,
+        text: Option<&String>,
+    ) -> Result<Option<T>, Problem> {
+        let read = |text: &String| {
+            let read = text.parse();
+            read.map_err(|e| Problem::from(Fault::new(place, "a text that is no id", e)))
+        };
+        text.map(read).transpose()
+    }
+    let mut faults = Faults::default();
+    let ago = |name: &str, text: &Option<String>| match text {
+        None => Ok(None),
+        Some(text) => span(place(name), text, now).map(Some),
+    };
+    let principal = faults.take(id(place("principal"), wanted.principal.as_ref()));
+    let tenant = faults.take(id(place("tenant"), wanted.tenant.as_ref()));
+    let customer = faults.take(id(place("customer"), wanted.customer.as_ref()));
+    let within = faults
+        .take(ago("expires_within", &wanted.expires_within))
+        .flatten();
+    let unused = faults.take(ago("unused_for", &wanted.unused_for)).flatten();
+    let order = match (&wanted.prefix, &wanted.name, within) {
+        (None, None, None) => CredentialOrder::Age,
+        (Some(prefix), None, None) => CredentialOrder::PublicId(prefix.clone()),
+        (None, Some(name), None) => CredentialOrder::Name(name.clone()),
+        (None, None, Some(span)) => CredentialOrder::EndBefore(now.plus(span)),
+        _ => {
+            let found = "several of prefix, name and expires_within";
+            faults.add(Fault::new(place("prefix"), found, "one of them"));
+            CredentialOrder::Age
+        }
+    };
+    faults.none()?;
+    Ok(CredentialFilter {
+        order,
+        kind: wanted.kind.as_deref().and_then(CredentialKind::parse),
+        principal: principal.flatten(),
+        tenant: tenant.flatten(),
+        customer: customer.flatten(),
+        state: wanted
+            .state
+            .as_deref()
+            .and_then(CredentialState::parse)
+            .map(|state| (state, now)),
+        tag: wanted.tag.clone(),
+        environment: wanted.environment.clone(),
+        unused_since: unused.map(|span| {
+            UnixMillis(
+                now.0
+                    .saturating_sub(i64::try_from(span.as_millis()).unwrap_or(i64::MAX)),
+            )
+        }),
     })
 }

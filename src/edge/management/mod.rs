@@ -13,15 +13,19 @@ mod document;
 pub mod endpoints;
 mod guard;
 mod input;
+mod lifecycle;
 mod listen;
 pub mod operations;
 mod principals;
 mod problem;
+mod repeated;
 mod show;
 mod system;
+mod tenants;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod versions;
 mod viewer;
 pub mod wire;
 
@@ -80,8 +84,9 @@ fn owners_routes(accounts: Arc<Accounts>, of: Arc<dyn Configuration>) -> Router 
 
 fn routes_with(accounts: Arc<Accounts>, more: Router) -> Router {
     Router::from(operations_api())
-        .with_state(accounts)
+        .with_state(Arc::clone(&accounts))
         .merge(more)
+        .layer(from_fn_with_state(accounts, repeated::once))
         .layer(from_fn(guard::by_scope))
         .fallback(|| async {
             Problem::new(
@@ -101,13 +106,31 @@ fn operations_api() -> OpenApiRouter<Arc<Accounts>> {
         .routes(routes!(principals::list_devices, principals::create_device))
         .routes(routes!(principals::device))
         .routes(routes!(principals::regenerate))
+        .routes(routes!(principals::transfer))
         .routes(routes!(principals::list_all, principals::create))
-        .routes(routes!(principals::one))
+        .routes(routes!(principals::one, principals::change, principals::delete))
         .routes(routes!(principals::enable))
         .routes(routes!(principals::disable))
         .routes(routes!(tokens::list, tokens::create))
-        .routes(routes!(tokens::details, tokens::revoke_by_id))
+        .routes(routes!(tokens::details, lifecycle::change, lifecycle::delete))
+        .routes(routes!(lifecycle::regenerate))
+        .routes(routes!(lifecycle::reroll))
+        .routes(routes!(lifecycle::reveal))
+        .routes(routes!(lifecycle::purge))
         .routes(routes!(tokens::revoke))
+        .routes(routes!(lifecycle::revoke_matching))
+        .routes(routes!(tenants::list_tenants, tenants::create_tenant))
+        .routes(routes!(
+            tenants::tenant,
+            tenants::change_tenant,
+            tenants::delete_tenant
+        ))
+        .routes(routes!(tenants::list_customers, tenants::create_customer))
+        .routes(routes!(
+            tenants::customer,
+            tenants::change_customer,
+            tenants::delete_customer
+        ))
         .routes(routes!(system::keys))
         .routes(routes!(system::rotate))
         .routes(routes!(system::audit))

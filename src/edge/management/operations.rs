@@ -55,6 +55,7 @@ const fn owners(operation: Operation) -> Operation {
 
 const GET: &str = "GET";
 const POST: &str = "POST";
+const PATCH: &str = "PATCH";
 const DELETE: &str = "DELETE";
 
 /// The operations.
@@ -70,6 +71,34 @@ pub const OPERATIONS: &[Operation] = &[
         "tokens:write",
         &["device regenerate"],
     ),
+    row(
+        POST,
+        "/devices/{device}/transfer",
+        "devices:write",
+        &["device transfer"],
+    ),
+    row(
+        PATCH,
+        "/principals/{id}",
+        "principals:write",
+        &["principal change"],
+    ),
+    row(
+        DELETE,
+        "/principals/{id}",
+        "principals:write",
+        &["principal delete"],
+    ),
+    row(GET, "/tenants", "tenants:read", &["tenant list"]),
+    row(POST, "/tenants", "tenants:write", &["tenant create"]),
+    row(GET, "/tenants/{id}", "tenants:read", &["tenant show"]),
+    row(PATCH, "/tenants/{id}", "tenants:write", &["tenant change"]),
+    row(DELETE, "/tenants/{id}", "tenants:write", &["tenant delete"]),
+    row(GET, "/customers", "tenants:read", &["customer list"]),
+    row(POST, "/customers", "tenants:write", &["customer create"]),
+    row(GET, "/customers/{id}", "tenants:read", &["customer show"]),
+    row(PATCH, "/customers/{id}", "tenants:write", &["customer change"]),
+    row(DELETE, "/customers/{id}", "tenants:write", &["customer delete"]),
     row(GET, "/principals", "principals:read", &["principal list"]),
     row(POST, "/principals", "principals:write", &["principal create"]),
     row(GET, "/principals/{id}", "principals:read", &["principal show"]),
@@ -88,7 +117,28 @@ pub const OPERATIONS: &[Operation] = &[
     row(GET, "/tokens", "tokens:read", &["token list"]),
     row(POST, "/tokens", "tokens:write", &["token create", "device token"]),
     row(GET, "/tokens/{id}", "tokens:read", &["token show"]),
-    row(DELETE, "/tokens/{id}", "revocations:write", &["token revoke"]),
+    row(
+        PATCH,
+        "/tokens/{id}",
+        "tokens:write",
+        &["token change", "token enable", "token disable"],
+    ),
+    row(DELETE, "/tokens/{id}", "tokens:write", &["token delete"]),
+    row(
+        POST,
+        "/tokens/{id}/regenerate",
+        "tokens:write",
+        &["token regenerate"],
+    ),
+    row(POST, "/tokens/{id}/reroll", "tokens:write", &["token reroll"]),
+    row(POST, "/tokens/{id}/reveal", "secrets:read", &["token reveal"]),
+    row(POST, "/tokens/purge", "tokens:write", &["token purge"]),
+    row(
+        POST,
+        "/revocations/matching",
+        "revocations:write",
+        &["token revoke-matching"],
+    ),
     row(
         POST,
         "/revocations",
@@ -103,7 +153,25 @@ pub const OPERATIONS: &[Operation] = &[
     owners(row(POST, "/config/diff", "config:read", &["config diff"])),
 ];
 
+/// Those that make something each time they are asked: a repetition is told by its `Idempotency-Key`.
+const MAKING: &[&str] = &[
+    "/devices",
+    "/devices/{device}/regenerate",
+    "/principals",
+    "/tenants",
+    "/customers",
+    "/tokens",
+    "/tokens/{id}/regenerate",
+    "/tokens/{id}/reroll",
+    "/keys/{purpose}/rotate",
+];
+
 impl Operation {
+    /// Whether it makes something each time it is asked.
+    pub fn makes(&self) -> bool {
+        self.method == POST && MAKING.contains(&self.path)
+    }
+
     /// The operation behind this method and matched path.
     pub fn of(method: &Method, matched: &str) -> Option<&'static Self> {
         let path = matched.strip_prefix(super::BASE)?;
@@ -148,12 +216,8 @@ mod tests {
                 "{}",
                 one.scope
             );
-            assert_eq!(
-                right == "read",
-                one.method == GET || one.path == "/config/diff",
-                "{}",
-                one.path
-            );
+            let only_reads = one.method == GET || ["/config/diff", "/tokens/{id}/reveal"].contains(&one.path);
+            assert_eq!(right == "read", only_reads, "{}", one.path);
             let mut others = OPERATIONS.iter().skip(index + 1);
             assert!(
                 !others.any(|o| o.method == one.method && o.path == one.path),

@@ -8,14 +8,19 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
 use super::input::{self, Json, Query, Segment};
-use super::problem::Problem;
+use super::problem::{Faults, Problem};
 use super::show;
+use super::versions::{IfMatch, tagged};
 use super::wire::{
-    CreateDevice, CreatePrincipal, Created, DeviceQuery, Listing, Principal, PrincipalQuery, Regenerate,
+    ChangePrincipal, CreateDevice, CreatePrincipal, Created, Deleted, DeviceQuery, Listing, Principal,
+    PrincipalQuery, Regenerate, Transfer, Transferred,
 };
-use crate::accounts::{Accounts, Actor, Aged, Enabled, NewPrincipal, Page, PrincipalFilter, PrincipalRecord};
+use crate::accounts::{
+    Accounts, Actor, Aged, Enabled, NewPrincipal, Page, PartyChange, Place as Belongs, PrincipalChange,
+    PrincipalFilter, PrincipalRecord,
+};
 use crate::domain::identity::PrincipalKind;
-use crate::domain::ids::CredentialId;
+use crate::domain::ids::{CredentialId, InvalidId};
 
 type Reply = Result<Response, Problem>;
 
@@ -33,7 +38,10 @@ pub(super) async fn list_devices(
     let filter = PrincipalFilter {
         kind: Some(PrincipalKind::Device),
         external_id: query.external_id,
-        ..PrincipalFilter::default()
+        tenant: named("tenant", query.tenant.as_deref())?,
+        customer: named("customer", query.customer.as_deref())?,
+        network: named("network", query.network.as_deref())?,
+        tag: query.tag,
     };
     let page = input::page(query.after.as_deref(), query.limit)?;
     list(&accounts, &filter, &page, &actor).await
@@ -53,7 +61,10 @@ pub(super) async fn list_all(
     let filter = PrincipalFilter {
         kind: query.kind.as_deref().map(kind).transpose()?,
         external_id: query.external_id,
-        ..PrincipalFilter::default()
+        tenant: named("tenant", query.tenant.as_deref())?,
+        customer: named("customer", query.customer.as_deref())?,
+        network: named("network", query.network.as_deref())?,
+        tag: query.tag,
     };
     let page = input::page(query.after.as_deref(), query.limit)?;
     list(&accounts, &filter, &page, &actor).await
@@ -80,10 +91,16 @@ pub(super) async fn create_device(
     let new = NewPrincipal {
         external_id: wanted.identifier,
         name: wanted.name,
+        place: Belongs {
+            network: asked("network", wanted.network.as_deref())?,
+            serial: wanted.serial,
+            ..place(wanted.tenant.as_deref(), wanted.customer.as_deref())?
+        },
+        about: input::about(wanted.description, wanted.metadata, wanted.tags),
         ..NewPrincipal::of(PrincipalKind::Device)
     };
     let made = accounts.create_principal(new, &actor).await?;
-    Ok((StatusCode::CREATED, axum::Json(show::principal(made))).into_response())
+    Ok(tagged(StatusCode::CREATED, made.version, &show::principal(made)))
 }
 
 /// Make a user or service account
@@ -109,10 +126,12 @@ pub(super) async fn create(
         external_id: Some(wanted.external_id),
         name: wanted.name,
         roles: input::roles(&wanted.roles)?,
+        place: place(wanted.tenant.as_deref(), wanted.customer.as_deref())?,
+        about: input::about(wanted.description, wanted.metadata, wanted.tags),
         ..NewPrincipal::of(kind)
     };
     let made = accounts.create_principal(new, &actor).await?;
-    Ok((StatusCode::CREATED, axum::Json(show::principal(made))).into_response())
+    Ok(tagged(StatusCode::CREATED, made.version, &show::principal(made)))
 }
 
 /// A registered device
@@ -127,7 +146,7 @@ pub(super) async fn device(
     Segment(device): Segment,
 ) -> Reply {
     let found = accounts.registered_device(&device, &actor).await?;
-    Ok(axum::Json(show::principal(found)).into_response())
+    Ok(tagged(StatusCode::OK, found.version, &show::principal(found)))
 }
 
 /// A device, user or service account
@@ -142,7 +161,7 @@ pub(super) async fn one(
     Segment(id): Segment,
 ) -> Reply {
     let found = accounts.principal(&input::named_id("id", &id)?, &actor).await?;
-    Ok(axum::Json(show::principal(found)).into_response())
+    Ok(tagged(StatusCode::OK, found.version, &show::principal(found)))
 }
 
 /// Switch a principal on
@@ -159,7 +178,7 @@ pub(super) async fn enable(
     let changed = accounts
         .set_enabled(&input::named_id("id", &id)?, Enabled::Yes, &actor)
         .await?;
-    Ok(axum::Json(show::principal(changed)).into_response())
+    Ok(tagged(StatusCode::OK, changed.version, &show::principal(changed)))
 }
 
 /// Switch a principal off
@@ -179,7 +198,108 @@ pub(super) async fn disable(
     let changed = accounts
         .set_enabled(&input::named_id("id", &id)?, Enabled::No, &actor)
         .await?;
-    Ok(axum::Json(show::principal(changed)).into_response())
+    Ok(tagged(StatusCode::OK, changed.version, &show::principal(changed)))
+}
+
+/// Change a device, user or service account
+///
+/// Switching it off ends everything it holds that has no row (sealed tokens, JWTs) for good.
+#[utoipa::path(
+    patch, path = "/principals/{id}", tag = "principals", request_body = ChangePrincipal,
+    params(("id" = String, Path, description = "Its id", min_length = 1, max_length = 255)),
+    responses((status = 200, description = "Changed", body = Principal)),
+)]
+pub(super) async fn change(
+    State(accounts): State<Arc<Accounts>>,
+    Extension(actor): Extension<Actor>,
+    Segment(id): Segment,
+    IfMatch(version): IfMatch,
+    Json(wanted): Json<ChangePrincipal>,
+) -> Reply {
+    let roles = wanted.roles.as_deref().map(input::roles).transpose()?;
+    let change = PrincipalChange {
+        party: PartyChange {
+            name: wanted.name,
+            enabled: wanted.enabled.map(input::enabled),
+            description: wanted.description,
+            metadata: wanted.metadata,
+            tags: wanted.tags,
+        },
+        roles,
+        network: None,
+    };
+    let id = input::named_id("id", &id)?;
+    let changed = accounts.update_principal(&id, &change, version, &actor).await?;
+    Ok(tagged(StatusCode::OK, changed.version, &show::principal(changed)))
+}
+
+/// Delete a principal and everything it holds
+#[utoipa::path(
+    delete, path = "/principals/{id}", tag = "principals",
+    params(("id" = String, Path, description = "Its id", min_length = 1, max_length = 255)),
+    responses((status = 200, description = "Deleted", body = Deleted)),
+)]
+pub(super) async fn delete(
+    State(accounts): State<Arc<Accounts>>,
+    Extension(actor): Extension<Actor>,
+    Segment(id): Segment,
+) -> Reply {
+    accounts
+        .delete_principal(&input::named_id("id", &id)?, &actor)
+        .await?;
+    Ok(axum::Json(Deleted { deleted: id }).into_response())
+}
+
+/// Hand a device over to another tenant and customer
+///
+/// Everything it held is over when the call returns; a token for the new owner is made when it had one.
+#[utoipa::path(
+    post, path = "/devices/{device}/transfer", tag = "devices", request_body = Transfer,
+    params(("device" = String, Path, description = "Its id, or what it calls itself", min_length = 1, max_length = 255)),
+    responses((status = 200, description = "Handed over", body = Transferred)),
+)]
+pub(super) async fn transfer(
+    State(accounts): State<Arc<Accounts>>,
+    Extension(actor): Extension<Actor>,
+    Segment(device): Segment,
+    Json(wanted): Json<Transfer>,
+) -> Reply {
+    let device = accounts.registered_device(&device, &actor).await?;
+    let to = place(wanted.tenant.as_deref(), wanted.customer.as_deref())?;
+    let (moved, issued) = accounts
+        .transfer_device(&device.id, to.tenant, to.customer, &actor)
+        .await?;
+    let transferred = Transferred {
+        device: show::principal(moved),
+        token: issued.map(show::created),
+    };
+    Ok(axum::Json(transferred).into_response())
+}
+
+fn named<T: std::str::FromStr<Err = InvalidId>>(
+    name: &str,
+    text: Option<&str>,
+) -> Result<Option<T>, Problem> {
+    text.map(|text| input::named_id(name, text)).transpose()
+}
+
+fn asked<T: std::str::FromStr<Err = InvalidId>>(
+    field: &str,
+    text: Option<&str>,
+) -> Result<Option<T>, Problem> {
+    text.map(|text| input::id(field, text)).transpose()
+}
+
+fn place(tenant: Option<&str>, customer: Option<&str>) -> Result<Belongs, Problem> {
+    let mut faults = Faults::default();
+    let tenant = faults.take(asked("tenant", tenant));
+    let customer = faults.take(asked("customer", customer));
+    faults.none()?;
+    Ok(Belongs {
+        tenant: tenant.flatten(),
+        customer: customer.flatten(),
+        ..Belongs::default()
+    })
 }
 
 /// Replace a device's token

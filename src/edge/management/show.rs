@@ -1,9 +1,11 @@
 //! Records become answers. No digest and no secret is among what is shown.
 
-use super::wire::{AuditRow, Created, Key, Listing, Principal, Revoked, Secret, Token, Usage};
+use super::wire::{
+    AuditRow, Created, Key, Limits, Listing, Notes, Party, Principal, Revoked, Secret, Token, Usage,
+};
 use crate::accounts::{
-    self, AuditRecord, CredentialRecord, Enabled, Issued, KeyInfo, Known, PrincipalRecord, Transport,
-    UsageRecord,
+    self, About, AuditRecord, CredentialLimits, CredentialRecord, CredentialState, CustomerRecord, Enabled,
+    Issued, KeyInfo, Known, PrincipalRecord, TenantRecord, Transport, UsageRecord,
 };
 use crate::domain::clock::UnixMillis;
 
@@ -34,27 +36,66 @@ pub fn principal(record: PrincipalRecord) -> Principal {
         roles: record.roles.iter().map(|r| r.as_str().to_owned()).collect(),
         enabled: record.enabled == Enabled::Yes,
         created_at: record.created_at.rfc3339(),
+        network: record.network.map(|id| id.to_string()),
+        serial: record.serial,
+        notes: notes(record.about),
+        version: record.version,
+    }
+}
+
+/// A tenant.
+pub fn tenant(record: TenantRecord) -> Party {
+    Party {
+        id: record.id.to_string(),
+        tenant: None,
+        name: record.name,
+        enabled: record.enabled == Enabled::Yes,
+        notes: notes(record.about),
+        version: record.version,
+        created_at: record.created_at.rfc3339(),
+    }
+}
+
+/// A customer.
+pub fn customer(record: CustomerRecord) -> Party {
+    Party {
+        id: record.id.to_string(),
+        tenant: Some(record.tenant.to_string()),
+        name: record.name,
+        enabled: record.enabled == Enabled::Yes,
+        notes: notes(record.about),
+        version: record.version,
+        created_at: record.created_at.rfc3339(),
+    }
+}
+
+fn notes(about: About) -> Notes {
+    Notes {
+        description: about.description,
+        metadata: about.metadata,
+        tags: about.tags,
+    }
+}
+
+fn limits(limits: CredentialLimits) -> Limits {
+    Limits {
+        requests: limits.requests,
+        data_points: limits.data_points,
+        bytes: limits.bytes,
+        connections: limits.connections,
     }
 }
 
 /// A stored credential.
 pub fn token(record: CredentialRecord, now: UnixMillis) -> Token {
-    let state = if record.revoked_at.is_some() {
-        "revoked"
-    } else if record.expires_at.is_some_and(|at| at <= now) {
-        "expired"
-    } else if record.enabled == Enabled::No {
-        "disabled"
-    } else {
-        "active"
-    };
+    let state = CredentialState::of(&record, now);
     Token {
         id: record.id.to_string(),
         kind: record.kind.as_str().to_owned(),
         principal: record.principal.to_string(),
         name: record.name,
         public_id: record.public_id,
-        state: state.to_owned(),
+        state: state.as_str().to_owned(),
         scopes: record.scopes.iter().map(|s| s.as_str().to_owned()).collect(),
         permission: record.permission.as_str().to_owned(),
         networks: record.networks.iter().map(ToString::to_string).collect(),
@@ -62,6 +103,13 @@ pub fn token(record: CredentialRecord, now: UnixMillis) -> Token {
         expires_at: record.expires_at.map(UnixMillis::rfc3339),
         revoked_at: record.revoked_at.map(UnixMillis::rfc3339),
         created_at: record.created_at.rfc3339(),
+        notes: notes(record.about),
+        environment: record.environment,
+        limits: record.limits.map(limits),
+        revealable: record.sealed_secret.is_some(),
+        replaced_by: record.replaced_by.map(|id| id.to_string()),
+        deleted_at: record.deleted_at.map(UnixMillis::rfc3339),
+        version: record.version,
     }
 }
 
@@ -81,7 +129,7 @@ pub fn created(issued: Issued) -> Created {
         id: issued.id.to_string(),
         kind: issued.kind.as_str().to_owned(),
         principal: issued.principal.to_string(),
-        secret: Secret(issued.secret.expose().to_owned()),
+        secret: Some(Secret(issued.secret.expose().to_owned())),
         public_id: issued.public_id,
         expires_at: issued.expires_at.map(UnixMillis::rfc3339),
     }

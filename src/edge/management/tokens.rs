@@ -8,14 +8,15 @@ use axum::http::StatusCode;
 use axum::response::IntoResponse;
 
 use super::input::{self, Json, Query, Segment};
-use super::problem::Problem;
+use super::problem::{Place, Problem};
 use super::show;
+use super::versions::tagged;
 use super::wire::{
-    CreateToken, Created, Everything, Listing, Revoke, Revoked, Token, TokenDetails, TokenQuery,
+    CreateToken, Created, Everything, Listing, Matching, Revoke, Revoked, Token, TokenDetails, TokenQuery,
 };
 use crate::accounts::{
-    Accounts, Actor, ApiTokenForm, CredentialFilter, DeviceName, NewAccessToken, NewSealedToken, Password,
-    PrincipalRecord, SealedForm, expiry,
+    Accounts, Actor, ApiTokenForm, DeviceName, NewAccessToken, NewSealedToken, Password, PrincipalRecord,
+    SealedForm, expiry,
 };
 use crate::domain::clock::UnixMillis;
 use crate::domain::identity::CredentialKind;
@@ -27,7 +28,9 @@ type Reply = Result<axum::response::Response, Problem>;
 /// Life of an access token when nothing is said.
 const DEFAULT_ACCESS_TOKEN_LIFETIME: std::time::Duration = std::time::Duration::from_secs(3600);
 
-/// Stored credentials, oldest first
+/// Stored credentials
+///
+/// Oldest first, unless `prefix`, `name` or `expires_within` asks for another order.
 #[utoipa::path(
     get, path = "/tokens", tag = "tokens",
     params(TokenQuery),
@@ -38,14 +41,20 @@ pub(super) async fn list(
     Extension(actor): Extension<Actor>,
     Query(query): Query<TokenQuery>,
 ) -> Reply {
-    let principal = query.principal.as_deref();
-    let filter = CredentialFilter {
-        kind: query.kind.as_deref().map(kind).transpose()?,
-        principal: principal
-            .map(|text| input::named_id("principal", text))
-            .transpose()?,
-        ..CredentialFilter::default()
+    let wanted = Matching {
+        kind: query.kind,
+        principal: query.principal,
+        tenant: query.tenant,
+        customer: query.customer,
+        state: query.state,
+        tag: query.tag,
+        environment: query.environment,
+        prefix: query.prefix,
+        name: query.name,
+        expires_within: query.expires_within,
+        unused_for: query.unused_for,
     };
+    let filter = input::filter(&wanted, accounts.now(), |name| Place::Parameter(name.to_owned()))?;
     let page = input::page(query.after.as_deref(), query.limit)?;
     let rows = accounts.list_credentials(&filter, &page, &actor).await?;
     let now = accounts.now();
@@ -70,12 +79,13 @@ pub(super) async fn details(
     Segment(id): Segment,
 ) -> Reply {
     let (context, usage) = accounts.credential(&input::named_id("id", &id)?, &actor).await?;
+    let version = context.credential.version;
     let details = TokenDetails {
         token: show::token(context.credential, accounts.now()),
         owner: show::principal(context.principal),
         usage: usage.map(show::usage),
     };
-    Ok(axum::Json(details).into_response())
+    Ok(tagged(StatusCode::OK, version, &details))
 }
 
 /// Make a credential
@@ -133,6 +143,7 @@ pub(super) async fn create(
                 Field::Name,
                 Field::Networks,
                 Field::HttpsOnly,
+                Field::Row,
             ];
             refuse_foreign(&wanted, &foreign)?;
             let new = NewAccessToken {
@@ -159,6 +170,7 @@ async fn sealed(
         Field::Name,
         Field::Networks,
         Field::HttpsOnly,
+        Field::Row,
         Field::Permission,
         Field::Expires,
         Field::Owner,
@@ -224,22 +236,6 @@ fn lifetime(expires: Option<&str>, now: UnixMillis) -> Result<std::time::Duratio
     Ok(std::time::Duration::from_millis(ms))
 }
 
-/// End one credential
-#[utoipa::path(
-    delete, path = "/tokens/{id}", tag = "tokens",
-    params(("id" = String, Path, description = "Its id", min_length = 1, max_length = 255)),
-    responses((status = 200, description = "Ended", body = Revoked)),
-)]
-pub(super) async fn revoke_by_id(
-    State(accounts): State<Arc<Accounts>>,
-    Extension(actor): Extension<Actor>,
-    Segment(id): Segment,
-) -> Reply {
-    let id: CredentialId = input::named_id("id", &id)?;
-    let revoked = accounts.revoke_credential(&id, &actor).await?;
-    Ok(axum::Json(show::revoked(revoked)).into_response())
-}
-
 /// End a credential, or everything of somebody, or of everybody
 #[utoipa::path(
     post, path = "/revocations", tag = "revocations",
@@ -292,6 +288,8 @@ enum Field {
     Tenant,
     User,
     Password,
+    /// What only a row can keep: notes, label, limits.
+    Row,
 }
 
 /// A limit that would not hold must not be accepted.
@@ -308,6 +306,20 @@ fn refuse_foreign(wanted: &CreateToken, foreign: &[Field]) -> Result<(), Problem
             Field::Tenant => ("tenant", wanted.tenant.is_some()),
             Field::User => ("user", wanted.user.is_some()),
             Field::Password => ("password", wanted.password.is_some()),
+            Field::Row => match wanted {
+                CreateToken {
+                    description: Some(_), ..
+                } => ("description", true),
+                CreateToken {
+                    metadata: Some(_), ..
+                } => ("metadata", true),
+                CreateToken { tags: Some(_), .. } => ("tags", true),
+                CreateToken {
+                    environment: Some(_), ..
+                } => ("environment", true),
+                CreateToken { limits: Some(_), .. } => ("limits", true),
+                other => ("revealable", other.revealable),
+            },
         };
         if given {
             return Err(Problem::bad(

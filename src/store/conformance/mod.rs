@@ -9,6 +9,7 @@ mod credentials;
 mod keys;
 mod nonces;
 mod principals;
+mod repeats;
 mod revocations;
 mod usage;
 
@@ -18,6 +19,7 @@ pub(crate) use credentials::*;
 pub(crate) use keys::*;
 pub(crate) use nonces::*;
 pub(crate) use principals::*;
+pub(crate) use repeats::*;
 pub(crate) use revocations::*;
 pub(crate) use usage::*;
 
@@ -79,6 +81,8 @@ macro_rules! store_conformance {
             usage_adds_up,
             a_nonce_is_spent_once,
             a_nonce_is_forgotten_when_its_time_is_over,
+            a_request_is_claimed_once_and_answered_again,
+            of_two_claims_one_wins,
             a_closed_store_is_unavailable
         );
     };

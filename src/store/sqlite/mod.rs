@@ -15,6 +15,7 @@ mod keys;
 mod nonces;
 mod opening;
 mod principals;
+mod repeats;
 mod revocations;
 mod rows;
 mod schema;

@@ -18,6 +18,7 @@ pub(super) const STEPS: Steps = &[
     include_str!("migrations/0002_audit_trimming.sql"),
     include_str!("migrations/0003_lifecycle.sql"),
     include_str!("migrations/0004_nonces.sql"),
+    include_str!("migrations/0005_repeats.sql"),
 ];
 
 /// Tables every store has from its first version on; a file without them is not ours whatever it calls itself.

@@ -1,6 +1,7 @@
 //! The door asked as its clients ask it: over its routes, its guard and its socket.
 
 mod document;
+mod repeated;
 mod tenancy;
 
 use std::os::unix::fs::PermissionsExt;
@@ -137,10 +138,10 @@ async fn a_device_and_its_tokens_live_and_end() {
     let request = Request::delete(format!("/api/v1/tokens/{new}")).body(Body::empty());
     let ended = send(&door.router, request.expect("a request")).await;
     assert_eq!(
-        (ended.status, &ended.body["stored"]),
-        (StatusCode::OK, &json!(true))
+        (ended.status, &ended.body["deleted"]),
+        (StatusCode::OK, &json!(new))
     );
-    assert_eq!(door.get(&format!("/tokens/{new}")).await.body["state"], "revoked");
+    assert_eq!(door.get(&format!("/tokens/{new}")).await.body["state"], "deleted");
 }
 
 #[tokio::test]

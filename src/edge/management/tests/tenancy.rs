@@ -30,6 +30,7 @@ struct Belongings {
     token: String,
     device_token: String,
     secret: String,
+    customer: String,
 }
 
 async fn furnish(door: &Door, of: &str) -> Belongings {
@@ -38,6 +39,9 @@ async fn furnish(door: &Door, of: &str) -> Belongings {
         .create_tenant(Some(tenant(of)), of, About::default(), &actor())
         .await
         .expect("a tenant");
+    let home = tenant(of);
+    let made = accounts.create_customer(None, &home, "c", About::default(), &us);
+    let customer = made.await.expect("a customer").id.to_string();
     let new = |kind, name: String| NewPrincipal {
         external_id: Some(name),
         place: Place {
@@ -67,6 +71,7 @@ async fn furnish(door: &Door, of: &str) -> Belongings {
         service: service.id.to_string(),
         secret: token.secret.expose().to_owned(),
         token: token.id.to_string(),
+        customer,
     }
 }
 
@@ -78,6 +83,7 @@ fn asked(operation: &Operation, of: &str, theirs: &Belongings) -> Vec<(String, V
         token,
         device_token,
         secret,
+        customer,
     } = theirs;
     let serial = format!("serial-{of}");
     match (operation.method, operation.path) {
@@ -96,6 +102,22 @@ fn asked(operation: &Operation, of: &str, theirs: &Belongings) -> Vec<(String, V
         ("POST", "/principals/{id}/enable") => vec![(format!("/principals/{device}/enable"), Value::Null)],
         ("POST", "/principals/{id}/disable") => vec![(format!("/principals/{service}/disable"), Value::Null)],
         ("GET" | "DELETE", "/tokens/{id}") => vec![(format!("/tokens/{token}"), Value::Null)],
+        ("PATCH", "/tokens/{id}") => vec![(format!("/tokens/{token}"), json!({"name": "x"}))],
+        ("POST", "/tokens/{id}/reroll") => {
+            vec![(format!("/tokens/{device_token}/reroll"), json!({"overlap": "1h"}))]
+        }
+        ("POST", "/tokens/{id}/regenerate") => vec![(format!("/tokens/{token}/regenerate"), Value::Null)],
+        ("POST", "/tokens/{id}/reveal") => vec![(format!("/tokens/{device_token}/reveal"), Value::Null)],
+        ("POST", "/devices/{device}/transfer") => {
+            vec![(format!("/devices/{serial}/transfer"), json!({"tenant": of}))]
+        }
+        ("PATCH", "/principals/{id}") => vec![(format!("/principals/{service}"), json!({"name": "x"}))],
+        ("DELETE", "/principals/{id}") => vec![(format!("/principals/{service}"), Value::Null)],
+        ("GET", "/tenants/{id}") => vec![(format!("/tenants/{of}"), Value::Null)],
+        ("PATCH", "/tenants/{id}") => vec![(format!("/tenants/{of}"), json!({"name": "x"}))],
+        ("POST", "/customers") => vec![("/customers".to_owned(), json!({"tenant": of, "name": "x"}))],
+        ("GET" | "DELETE", "/customers/{id}") => vec![(format!("/customers/{customer}"), Value::Null)],
+        ("PATCH", "/customers/{id}") => vec![(format!("/customers/{customer}"), json!({"name": "x"}))],
         ("POST", "/tokens") => {
             let bodies = [
                 json!({"kind": "api_token", "principal": service}),
@@ -132,6 +154,9 @@ const OF_NOBODY: &[(&str, &str)] = &[
     ("GET", "/tokens"),
     ("GET", "/version"),
     ("GET", "/health"),
+    ("GET", "/tenants"),
+    ("GET", "/customers"),
+    ("POST", "/revocations/matching"),
 ];
 /// Operations on the whole installation.
 const OF_ALL: &[(&str, &str, &str)] = &[
@@ -139,6 +164,9 @@ const OF_ALL: &[(&str, &str, &str)] = &[
     ("POST", "/keys/{purpose}/rotate", "/keys/jwt/rotate"),
     ("GET", "/audit", "/audit"),
     ("GET", "/audit/verify", "/audit/verify"),
+    ("POST", "/tenants", "/tenants"),
+    ("DELETE", "/tenants/{id}", "/tenants/acme"),
+    ("POST", "/tokens/purge", "/tokens/purge"),
 ];
 
 async fn ask(router: &Router, method: &str, path: &str, body: &Value) -> Answer {
@@ -179,11 +207,29 @@ async fn another_tenants_things_are_not_there_on_every_route() {
         }
     }
     for (method, _, path) in OF_ALL {
-        let refused = ask(&as_acme, method, path, &json!({})).await;
+        let body = match *path {
+            "/tenants" => json!({"name": "x"}),
+            "/tokens/purge" => json!({"deleted_for": "30d"}),
+            _ => json!({}),
+        };
+        let refused = ask(&as_acme, method, path, &body).await;
         assert_eq!(refused.status, StatusCode::FORBIDDEN, "{path}: {}", refused.body);
     }
     let everything = ask(&as_acme, "POST", "/revocations", &json!({"all": "everything"})).await;
     assert_eq!(everything.status, StatusCode::FORBIDDEN, "{}", everything.body);
+    for (filter, status, ended) in [
+        (json!({"kind": "api_token", "tenant": "other"}), 200, 0),
+        (json!({"principal": theirs.service}), 200, 0),
+        (json!({}), 400, 0),
+    ] {
+        let answer = ask(&as_acme, "POST", "/revocations/matching", &filter).await;
+        assert_eq!(answer.status.as_u16(), status, "{filter}: {}", answer.body);
+        assert_eq!(
+            answer.body["ended"].as_u64().unwrap_or_default(),
+            ended,
+            "{filter}"
+        );
+    }
     let after = door
         .instance
         .store
@@ -197,6 +243,11 @@ async fn another_tenants_things_are_not_there_on_every_route() {
         "/devices",
         "/principals",
         "/tokens",
+        "/tenants",
+        "/customers",
+        "/customers?tenant=other",
+        "/tokens?tenant=other",
+        "/principals?tenant=other",
         "/devices?external_id=serial-other",
     ];
     for path in lists
@@ -212,6 +263,7 @@ async fn another_tenants_things_are_not_there_on_every_route() {
             &theirs.service,
             &theirs.token,
             &theirs.device_token,
+            &theirs.customer,
             &"administrator".to_owned(),
         ] {
             assert!(!text.contains(foreign.as_str()), "{path} shows {foreign}: {text}");
@@ -221,6 +273,9 @@ async fn another_tenants_things_are_not_there_on_every_route() {
     for operation in OPERATIONS.iter().filter(|o| o.door == At::Both) {
         let name = (operation.method, operation.path);
         if OF_NOBODY.contains(&name) || OF_ALL.iter().any(|(m, p, _)| (*m, *p) == name) {
+            continue;
+        }
+        if operation.method == "DELETE" {
             continue;
         }
         for (path, body) in asked(operation, "acme", &ours) {

@@ -3,13 +3,20 @@
 //! Unknown fields in requests are refused: a misspelled limit must not become no limit. A secret stands in
 //! [`Created`] and nowhere else. Written and read by the door, and by the command line on the other side.
 
+mod changes;
+mod parties;
 mod queries;
+mod tokens;
 pub mod words;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-pub use self::queries::{AuditQuery, DeviceQuery, PrincipalQuery, TokenQuery};
+pub use self::changes::*;
+pub use self::parties::{ChangeParty, CreateCustomer, CreateTenant, Deleted, Limits, Notes, Party};
+pub use self::queries::{AuditQuery, CustomerQuery, DeviceQuery, PageQuery, PrincipalQuery, TokenQuery};
+pub use self::tokens::{CreateToken, Created, Regenerate, Token, TokenDetails, Usage};
 
 /// A page of something.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -33,6 +40,34 @@ pub struct CreateDevice {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 255)]
     pub name: Option<String>,
+    /// Its tenant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 255)]
+    pub tenant: Option<String>,
+    /// Its customer, within the tenant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 255)]
+    pub customer: Option<String>,
+    /// The network (a service account's id) that may speak for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 255)]
+    pub network: Option<String>,
+    /// What its network calls it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 255)]
+    pub serial: Option<String>,
+    /// A sentence or two.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 1024)]
+    pub description: Option<String>,
+    /// Facts for other programs, by name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub metadata: Option<Map<String, Value>>,
+    /// Words to find it by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_items = 32)]
+    pub tags: Option<Vec<String>>,
 }
 
 /// A user or service account to be made.
@@ -53,6 +88,26 @@ pub struct CreatePrincipal {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(max_items = 64)]
     pub roles: Vec<String>,
+    /// Its tenant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 255)]
+    pub tenant: Option<String>,
+    /// Its customer, within the tenant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 255)]
+    pub customer: Option<String>,
+    /// A sentence or two.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 1024)]
+    pub description: Option<String>,
+    /// Facts for other programs, by name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub metadata: Option<Map<String, Value>>,
+    /// Words to find it by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_items = 32)]
+    pub tags: Option<Vec<String>>,
 }
 
 /// A device, user or service account.
@@ -78,65 +133,17 @@ pub struct Principal {
     /// When it was made.
     #[schema(format = DateTime)]
     pub created_at: String,
-}
-
-/// A credential to be made. Which fields a kind takes is said in its documentation; others are refused.
-#[derive(Debug, Default, Clone, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct CreateToken {
-    /// `api_token`, `device_token`, `sealed_device_token`, `jwt` or `basic`.
-    #[schema(schema_with = words::credential_kind)]
-    pub kind: String,
-    /// Name of a service account; it is made when there is none.
-    #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
-    #[schema(min_length = 1, max_length = 255)]
-    pub service: Option<String>,
-    /// Id of the principal it is for.
+    /// The network that may speak for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(min_length = 1, max_length = 255)]
-    pub principal: Option<String>,
-    /// Id or identifier of the device it is for.
+    pub network: Option<String>,
+    /// What its network calls it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(min_length = 1, max_length = 255)]
-    pub device: Option<String>,
-    /// Its form, by kind.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(min_length = 1, max_length = 255)]
-    pub format: Option<String>,
-    /// Its name for people.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(min_length = 1, max_length = 255)]
-    pub name: Option<String>,
-    /// Its scopes.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schema(max_items = 64)]
-    pub scopes: Vec<String>,
-    /// `full`, `read` or `write`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(schema_with = words::permission)]
-    pub permission: Option<String>,
-    /// Networks it may be used from.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schema(max_items = 64)]
-    pub networks: Vec<String>,
-    /// Whether it is refused over plain HTTP.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub https_only: bool,
-    /// When it ends.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(min_length = 1, max_length = 255)]
-    pub expires: Option<String>,
-    /// Its tenant (sealed device tokens).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(min_length = 1, max_length = 255)]
-    pub tenant: Option<String>,
-    /// User name (basic).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(min_length = 1, max_length = 255)]
-    pub user: Option<String>,
-    /// Password (basic); a random one is made when there is none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub password: Option<Secret>,
+    pub serial: Option<String>,
+    /// What people wrote on it.
+    #[serde(flatten)]
+    pub notes: Notes,
+    /// Raised by every change; also the `ETag`.
+    pub version: u64,
 }
 
 /// A secret on the wire: it cannot be printed by accident.
@@ -155,103 +162,6 @@ impl Drop for Secret {
     fn drop(&mut self) {
         zeroize::Zeroize::zeroize(&mut self.0);
     }
-}
-
-/// A device's token to be replaced.
-#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Regenerate {
-    /// Which one; needed when the device has several.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(min_length = 1, max_length = 255)]
-    pub token: Option<String>,
-    /// The new one's form.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(min_length = 1, max_length = 255)]
-    pub format: Option<String>,
-}
-
-/// A credential that was just made.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-pub struct Created {
-    /// Its id, by which it is revoked.
-    pub id: String,
-    /// Which kind.
-    #[schema(schema_with = words::credential_kind)]
-    pub kind: String,
-    /// Whom it belongs to.
-    pub principal: String,
-    /// What its holder presents. In this answer only.
-    pub secret: Secret,
-    /// The public part it is found by; the user name of a basic credential.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub public_id: Option<String>,
-    /// When it ends.
-    #[schema(format = DateTime)]
-    pub expires_at: Option<String>,
-}
-
-/// A stored credential.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-pub struct Token {
-    /// Its id.
-    pub id: String,
-    /// Which kind.
-    #[schema(schema_with = words::credential_kind)]
-    pub kind: String,
-    /// Whom it belongs to.
-    pub principal: String,
-    /// Its name for people.
-    pub name: String,
-    /// The public part it is found by.
-    pub public_id: Option<String>,
-    /// `active`, `revoked`, `expired` or `disabled`.
-    pub state: String,
-    /// Its scopes.
-    pub scopes: Vec<String>,
-    /// Its permission.
-    #[schema(schema_with = words::permission)]
-    pub permission: String,
-    /// Networks it may be used from; empty: anywhere.
-    pub networks: Vec<String>,
-    /// Whether it is refused over plain HTTP.
-    pub https_only: bool,
-    /// When it ends.
-    #[schema(format = DateTime)]
-    pub expires_at: Option<String>,
-    /// When it was revoked.
-    #[schema(format = DateTime)]
-    pub revoked_at: Option<String>,
-    /// When it was made.
-    #[schema(format = DateTime)]
-    pub created_at: String,
-}
-
-/// A stored credential with whom it belongs to and how it was used.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-pub struct TokenDetails {
-    /// The credential.
-    #[serde(flatten)]
-    pub token: Token,
-    /// Whom it belongs to.
-    pub owner: Principal,
-    /// How it was used; absent: never.
-    pub usage: Option<Usage>,
-}
-
-/// How a credential was used.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-pub struct Usage {
-    /// Requests.
-    pub count: u64,
-    /// First use.
-    #[schema(format = DateTime)]
-    pub first_used_at: String,
-    /// Last use.
-    #[schema(format = DateTime)]
-    pub last_used_at: String,
-    /// Recent addresses, most recent first.
-    pub recent_addresses: Vec<String>,
 }
 
 /// What to end: exactly one of these.
@@ -334,7 +244,7 @@ pub struct AuditRow {
     /// From which address.
     pub from: Option<String>,
     /// More facts.
-    pub detail: serde_json::Value,
+    pub detail: Value,
     /// SHA-256 over the row before and this one.
     pub digest: String,
 }

@@ -2,7 +2,7 @@
 
 use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 
-use crate::accounts::KeyPurpose;
+use crate::accounts::{CredentialState, KeyPurpose};
 use crate::domain::identity::CredentialKind;
 use crate::domain::scope::Permission;
 
@@ -42,4 +42,9 @@ pub fn key_purpose() -> Object {
 /// Where keys stand.
 pub fn key_state() -> Object {
     one_of(["current", "previous", "retired"])
+}
+
+/// Where credentials stand.
+pub fn credential_state() -> Object {
+    one_of(CredentialState::ALL.iter().map(|state| state.as_str()))
 }
