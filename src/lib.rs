@@ -11,7 +11,7 @@
 //! | [`crypto`] | keys and primitives | - |
 //! | [`store`] | persistence behind one trait per aggregate | - |
 //! | [`cluster`] | news between processes | store |
-//! | [`audit`] | security events and usage, never in a request's way | store |
+//! | [`audit`] | security events and usage, never in a request's way | crypto store |
 //! | [`authn`] | who is it: a proof that a credential was verified | crypto store cluster audit |
 //! | [`authz`] | may it: a permit | authn |
 //! | [`gate`] | the order of checks, once | authn authz audit crypto |

@@ -159,7 +159,7 @@ impl Callers {
         if rules.transport == Transport::HttpsOnly && call.channel != Channel::Encrypted {
             return Err(turned_away(Reason::HttpsRequired, None));
         }
-        caller.used(self.clock.now().wall, call.from);
+        caller.used(self.clock.now().wall, call.from, None);
         Ok(caller)
     }
 

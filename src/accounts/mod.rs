@@ -30,6 +30,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod token_managers;
+mod upkeep;
 
 use std::sync::Arc;
 
@@ -56,6 +57,7 @@ pub use self::sealing::{NewAccessToken, NewSealedToken, SealedForm};
 pub use self::sessions::{NotDone, OwnToken, OwnTokens, TokenPlace};
 pub use self::tenants::PartyChange;
 pub use self::token_managers::{Manager, Managing, NotManaged, Party, TokenManagers};
+pub use self::upkeep::Schedule;
 pub use crate::authn::kinds::basic::issue::Password;
 pub use crate::authn::kinds::device_token::IssueForm as DeviceTokenForm;
 pub use crate::store::{

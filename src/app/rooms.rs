@@ -14,13 +14,15 @@ use arc_swap::ArcSwap;
 use super::convert;
 use super::kinds::Kinds;
 use crate::accounts::{self, Accounts, GenerationCounts, KeyHandles, KeyVault};
-use crate::audit::{AuditQueue, UsageRecorder, retain};
+use crate::audit::webhook::Webhook;
+use crate::audit::{AuditQueue, SecurityEvents, UsageRecorder, retain};
 use crate::authn::Authn;
 use crate::authn::nonces::NonceLedger;
 use crate::authn::proof::DeviceProofs;
 use crate::authn::revocation::RevocationIndex;
 use crate::cluster::{FeedState, Follower};
 use crate::config::Settings;
+use crate::config::settings::LifecycleSettings;
 use crate::crypto::{CacheDigester, random};
 use crate::domain::clock::{Clock, JumpDetector};
 use crate::edge::endpoints::Endpoints;
@@ -48,6 +50,9 @@ pub(super) struct Ground {
     pub(super) metrics: Arc<Metrics>,
     pub(super) clock: Clock,
 }
+
+/// How often credentials are looked through for what time brings.
+const UPKEEP_EVERY: Duration = Duration::from_secs(600);
 
 /// Everything below the doors.
 pub struct Rooms {
@@ -79,6 +84,24 @@ pub struct Rooms {
     pub metrics: Arc<Metrics>,
     /// The time.
     pub clock: Clock,
+}
+
+/// Where security events are told, and in the webhook where there is one.
+fn events(
+    settings: &Settings,
+    audit: AuditQueue,
+    metrics: &Arc<Metrics>,
+    clock: &Clock,
+    tasks: &Tasks,
+) -> anyhow::Result<SecurityEvents> {
+    let webhook = settings.webhook.clone().map(|webhook| {
+        Webhook::spawn(webhook, clock.clone(), Arc::clone(metrics), tasks).context("preparing the webhook")
+    });
+    Ok(SecurityEvents::new(
+        audit,
+        webhook.transpose()?,
+        Arc::clone(metrics),
+    ))
 }
 
 impl Rooms {
@@ -126,7 +149,10 @@ impl Rooms {
         follower.catch_up().await.context("reading the revocations")?;
         let follower = follower.measuring(metrics.revocation_lag.clone());
         let feed = Arc::clone(follower.state());
+        let audit = AuditQueue::spawn(&settings.audit, store.clone(), metrics.clone(), tasks);
+        let events = events(settings, audit.clone(), &metrics, &clock, tasks)?;
         let usage = UsageRecorder::spawn(&settings.usage, store.clone(), metrics.clone(), tasks);
+        usage.tell(events.clone(), clock.clone());
         let authn = Authn::new(
             Arc::clone(&kinds.verifiers),
             CacheDigester::random()?,
@@ -153,8 +179,8 @@ impl Rooms {
             clock: clock.clone(),
         };
         let accounts = Arc::new(Accounts::new(parts, kinds.for_accounts(settings, &ground)));
-        let audit = AuditQueue::spawn(&settings.audit, store.clone(), metrics.clone(), tasks);
         let nonces = Arc::clone(&store) as Arc<dyn Nonces>;
+        authn.tell(events.clone());
         let rooms = Self {
             store,
             embedded,
@@ -180,6 +206,7 @@ impl Rooms {
                 retain(retention, log, rooms.clock.clone(), stop),
             );
             rooms.follow(follower, settings.revocation.poll_interval, tasks);
+            rooms.keep_up(settings.lifecycle.clone(), events, tasks);
         }
         Ok(rooms)
     }
@@ -221,6 +248,35 @@ impl Rooms {
     pub(super) fn proofs(&self, settings: &Settings) -> Option<Arc<DeviceProofs>> {
         let written = settings.credentials.sealed_device_token.proof.clone()?;
         Some(Arc::new(DeviceProofs::new(written, Arc::clone(&self.nonces))))
+    }
+
+    /// Looks after credentials as time passes, until the tasks are stopped.
+    fn keep_up(&self, settings: LifecycleSettings, events: SecurityEvents, tasks: &Tasks) {
+        let (accounts, metrics) = (Arc::clone(&self.accounts), Arc::clone(&self.metrics));
+        let shutdown = tasks.shutdown().clone();
+        tasks.spawn("upkeep", async move {
+            let mut timer = tokio::time::interval(UPKEEP_EVERY);
+            timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            loop {
+                tokio::select! {
+                    () = shutdown.cancelled() => return,
+                    _ = timer.tick() => {}
+                }
+                match accounts.tell_rotation_due(&settings.rotation, &events).await {
+                    Ok(due) => metrics
+                        .credentials_rotation_due
+                        .set(i64::try_from(due).unwrap_or(i64::MAX)),
+                    Err(error) => tracing::warn!(%error, "looking for credentials due for rotation failed"),
+                }
+                match accounts.forget_deleted(settings.deleted_grace).await {
+                    Ok(0) => {}
+                    Ok(rows) => tracing::info!(rows, "forgot credentials that were deleted"),
+                    Err(error) => {
+                        tracing::warn!(%error, "forgetting deleted credentials failed; tried again later")
+                    }
+                }
+            }
+        });
     }
 
     /// Follows the store's revocations and keys that another process rotated, until the tasks are stopped.

@@ -6,12 +6,16 @@
 //! by [`UsageRecorder`]. Neither ever makes a request wait, and what is dropped is counted
 //! (`doorward_audit_events_dropped_total`). What is kept for how long is [`retain`]'s. Called by the gate, the doors and accounts.
 
+mod events;
+mod habits;
 mod queue;
 mod retention;
 mod sampling;
 mod settings;
 mod usage;
+pub mod webhook;
 
+pub use events::{SecurityEvents, Sighting};
 pub use queue::{AuditQueue, RefusalEvent};
 pub use retention::{RetentionSettings, retain};
 pub use settings::{AuditSettings, UsageSettings};

@@ -6,20 +6,23 @@
 //! written is kept and added to the next batch. Called by authn (holds the cells) and the gate.
 
 use std::collections::HashMap;
+use std::hash::BuildHasher;
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
+use super::events::SecurityEvents;
+use super::habits::Habits;
 use super::settings::UsageSettings;
-use crate::domain::clock::UnixMillis;
+use crate::domain::clock::{Clock, UnixMillis};
 use crate::domain::ids::CredentialId;
 use crate::domain::net::ClientIp;
 use crate::runtime::tasks::Tasks;
-use crate::store::{MAX_RECENT_ADDRESSES, Usage, UsageDelta};
+use crate::store::{MAX_RECENT_ADDRESSES, Usage, UsageDelta, UsageRecord};
 use crate::telemetry::Metrics;
 use crate::telemetry::labels::FlushOutcome;
 
@@ -37,6 +40,9 @@ pub struct UsageCell {
     last_address: AtomicU64,
     listed: AtomicBool,
     addresses: Mutex<RecentAddresses>,
+    /// The last agent in short form, as for addresses.
+    last_agent: AtomicU64,
+    agents: Mutex<Vec<String>>,
     dirty: Arc<DirtyCells>,
 }
 
@@ -63,6 +69,17 @@ impl UsageCell {
         }
     }
 
+    /// Notes which agent used it. A few atomics while it stays the same.
+    pub fn touched_by(&self, agent: &[u8]) {
+        let short = AGENT_HASH.hash_one(agent);
+        if self.last_agent.load(Ordering::Relaxed) != short
+            && let Some(mut agents) = self.agents.try_lock()
+        {
+            see(&mut agents, shown(agent));
+            self.last_agent.store(short, Ordering::Relaxed);
+        }
+    }
+
     /// Takes what was counted, if anything was.
     fn take(&self) -> Option<UsageDelta> {
         // Before the count is taken: a touch after it lists the cell again.
@@ -80,11 +97,39 @@ impl UsageCell {
             first_used_at: UnixMillis(first),
             last_used_at: UnixMillis(last),
             addresses: self.addresses.lock().take(),
+            agents: {
+                self.last_agent.store(0, Ordering::Relaxed);
+                std::mem::take(&mut *self.agents.lock())
+            },
         })
     }
 }
 
 const NO_ADDRESS: u64 = u64::MAX;
+/// Tells agents apart; nothing depends on nobody finding two of one hash.
+const AGENT_HASH: foldhash::fast::FixedState = foldhash::fast::FixedState::with_seed(0);
+/// How much of an agent's name is kept, in bytes.
+const MAX_AGENT_BYTES: usize = 96;
+
+/// An agent's name as it can stand in a row or a line.
+fn shown(agent: &[u8]) -> String {
+    let kept = agent.get(..MAX_AGENT_BYTES).unwrap_or(agent);
+    let visible = |b: &u8| {
+        if (0x20..0x7f).contains(b) {
+            char::from(*b)
+        } else {
+            '?'
+        }
+    };
+    kept.iter().map(visible).collect()
+}
+
+/// Moves a text to the front of a short list.
+fn see(list: &mut Vec<String>, text: String) {
+    list.retain(|known| *known != text);
+    list.truncate(MAX_RECENT_ADDRESSES - 1);
+    list.insert(0, text);
+}
 
 /// Tells addresses apart well enough: exact for IPv4; two IPv6 addresses of one short form that take
 /// turns would be seen as one.
@@ -126,6 +171,8 @@ impl RecentAddresses {
 struct DirtyCells {
     cells: Mutex<Vec<Arc<UsageCell>>>,
     max: usize,
+    /// Who is told of what is unusual.
+    told: OnceLock<(SecurityEvents, Clock)>,
 }
 
 impl DirtyCells {
@@ -162,14 +209,22 @@ impl UsageRecorder {
         let dirty = Arc::new(DirtyCells {
             cells: Mutex::default(),
             max: settings.max_pending.max(1),
+            told: OnceLock::new(),
         });
         let writer = Writer {
             dirty: dirty.clone(),
             unwritten: HashMap::default(),
             store,
             metrics,
+            habits: Habits::new(settings.interval),
         };
         (Self(dirty), writer)
+    }
+
+    /// Tells of unusual use from now on.
+    pub fn tell(&self, events: SecurityEvents, clock: Clock) {
+        // A recorder serves one process, so a second call can only bring the same.
+        let _same = self.0.told.set((events, clock));
     }
 
     /// A cell for a credential, to be kept as long as its material.
@@ -182,6 +237,8 @@ impl UsageRecorder {
             last_address: AtomicU64::new(NO_ADDRESS),
             listed: AtomicBool::new(false),
             addresses: Mutex::default(),
+            last_agent: AtomicU64::new(0),
+            agents: Mutex::default(),
             dirty: self.0.clone(),
         })
     }
@@ -193,6 +250,7 @@ struct Writer {
     unwritten: HashMap<CredentialId, UsageDelta, foldhash::fast::RandomState>,
     store: Arc<dyn Usage>,
     metrics: Arc<Metrics>,
+    habits: Habits,
 }
 
 impl Writer {
@@ -213,13 +271,29 @@ impl Writer {
         while !rows.is_empty() {
             let batch = rows.split_off(rows.len().saturating_sub(ROWS_PER_WRITE));
             match self.store.add_usage(&batch).await {
-                Ok(()) => self.metrics.usage_flushes.inc(FlushOutcome::Written),
+                Ok(known) => {
+                    self.metrics.usage_flushes.inc(FlushOutcome::Written);
+                    self.tell(&known, &batch);
+                }
                 Err(error) => {
                     self.metrics.usage_flushes.inc(FlushOutcome::Failed);
                     tracing::warn!(%error, rows = batch.len(), "usage not written, kept for the next batch");
                     let kept = rows.drain(..).chain(batch);
                     self.unwritten = kept.map(|delta| (delta.credential.clone(), delta)).collect();
                 }
+            }
+        }
+    }
+
+    /// Tells of what is unusual in a batch, given what was stored before it.
+    fn tell(&mut self, known: &[Option<UsageRecord>], batch: &[UsageDelta]) {
+        let Some((events, clock)) = self.dirty.told.get() else {
+            return;
+        };
+        let now = clock.now();
+        for (before, delta) in known.iter().zip(batch) {
+            for sighting in self.habits.notice(before.as_ref(), delta) {
+                events.tell(sighting, now);
             }
         }
     }
@@ -249,10 +323,15 @@ fn add(sum: &mut UsageDelta, later: UsageDelta) {
     sum.count = sum.count.saturating_add(later.count);
     sum.first_used_at = sum.first_used_at.min(later.first_used_at);
     sum.last_used_at = sum.last_used_at.max(later.last_used_at);
-    let earlier = std::mem::replace(&mut sum.addresses, later.addresses);
-    for address in earlier {
-        if sum.addresses.len() < MAX_RECENT_ADDRESSES && !sum.addresses.contains(&address) {
-            sum.addresses.push(address);
+    for (sum, later) in [
+        (&mut sum.addresses, later.addresses),
+        (&mut sum.agents, later.agents),
+    ] {
+        let earlier = std::mem::replace(sum, later);
+        for text in earlier {
+            if sum.len() < MAX_RECENT_ADDRESSES && !sum.contains(&text) {
+                sum.push(text);
+            }
         }
     }
 }

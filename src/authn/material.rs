@@ -115,8 +115,11 @@ impl Authenticated {
     }
 
     /// Counts one use, where uses of this kind are counted. A few atomics.
-    pub fn used(&self, now: UnixMillis, client: ClientIp) {
+    pub fn used(&self, now: UnixMillis, client: ClientIp, agent: Option<&[u8]>) {
         if let Some(usage) = &self.material.usage {
+            if let Some(agent) = agent {
+                usage.touched_by(agent);
+            }
             usage.touch(now, client);
         }
     }

@@ -5,7 +5,7 @@
 //! Every answer, old or new, is judged by the revocation index before it is handed out.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -19,7 +19,7 @@ use super::throttle::{FailedCredentialThrottle, Leave, ThrottleSettings};
 use super::toll::{Toll, TollGate};
 use super::verifier::{Blame, Inspection, Price, Rejection, Verifier};
 use super::verifiers::{Entry, Verifiers};
-use crate::audit::UsageRecorder;
+use crate::audit::{SecurityEvents, UsageRecorder};
 use crate::cluster::FeedState;
 use crate::crypto::digest::CacheDigester;
 use crate::domain::clock::{Clock, Now, Stopwatch};
@@ -70,6 +70,8 @@ pub struct Authn {
     revocations: Arc<RevocationIndex>,
     feed: Arc<FeedState>,
     usage: UsageRecorder,
+    /// Who is told of what look-ups see.
+    events: OnceLock<SecurityEvents>,
     settings: AuthnSettings,
     tasks: Tasks,
     clock: Clock,
@@ -147,11 +149,18 @@ impl Authn {
             revocations,
             feed,
             usage,
+            events: OnceLock::new(),
             settings,
             tasks,
             clock,
             metrics,
         })
+    }
+
+    /// Tells of what look-ups see from now on.
+    pub fn tell(&self, events: SecurityEvents) {
+        // A room is put together once, so a second call can only bring the same.
+        let _same = self.events.set(events);
     }
 
     /// The verdict cache, for creations and metrics.
@@ -339,7 +348,7 @@ impl Authn {
         let this = Arc::clone(self);
         let (key, public_id) = (question.key, question.public_id);
         let verifier = Arc::clone(&question.verifier);
-        let toll = Toll::of(from, self.toll_gate(question, from));
+        let toll = Toll::of(from, self.toll_gate(question, from), self.events.get().cloned());
         self.tasks.spawn("look-up", async move {
             let outcome = this.verify(key, verifier.as_ref(), &presented, &toll).await;
             if let Err(rejection) = &outcome {

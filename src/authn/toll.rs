@@ -10,14 +10,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::throttle::{FailedCredentialThrottle, Leave};
 use super::verifier::Rejection;
+use crate::audit::{SecurityEvents, Sighting};
 use crate::domain::clock::Now;
 use crate::domain::net::ClientIp;
 use crate::domain::reason::Reason;
 use crate::runtime::slow_pool::{Party, SlowPool, SlowPoolError};
+use crate::store::CredentialRecord;
+use crate::telemetry::labels::SecurityEventKind;
 use crate::telemetry::metrics::Metrics;
 
-/// What one look-up may spend on slow hashes.
+/// What one look-up may spend on slow hashes, and whom it tells of what it sees on the way.
 pub struct Toll {
+    events: Option<(SecurityEvents, ClientIp)>,
     party: Party,
     gate: Option<TollGate>,
     paid: AtomicBool,
@@ -50,12 +54,33 @@ impl Toll {
     }
 
     /// For a client. Without a gate the throttle is not asked, but the client's share of the pool holds.
-    pub(in crate::authn) fn of(from: ClientIp, gate: Option<TollGate>) -> Self {
-        Self::new(Party::Client(from.throttle_key()), gate)
+    pub(in crate::authn) fn of(
+        from: ClientIp,
+        gate: Option<TollGate>,
+        events: Option<SecurityEvents>,
+    ) -> Self {
+        Self {
+            events: events.map(|events| (events, from)),
+            ..Self::new(Party::Client(from.throttle_key()), gate)
+        }
+    }
+
+    /// Tells of a credential that a client proved to hold.
+    pub(in crate::authn) fn saw(&self, kind: SecurityEventKind, row: &CredentialRecord, now: Now) {
+        let Some((events, from)) = &self.events else {
+            return;
+        };
+        let sighting = Sighting {
+            principal: Some(row.principal.clone()),
+            from: Some(*from),
+            ..Sighting::of(kind, &row.id)
+        };
+        events.tell(sighting, now);
     }
 
     fn new(party: Party, gate: Option<TollGate>) -> Self {
         Self {
+            events: None,
             party,
             gate,
             paid: AtomicBool::new(false),
@@ -97,6 +122,9 @@ mod tests {
     fn an_operators_call_is_bound_by_no_clients_share_of_the_pool() {
         assert_eq!(Toll::waived().party, Party::Operator);
         let client = ClientIp::new(std::net::IpAddr::from([192, 0, 2, 1]));
-        assert_eq!(Toll::of(client, None).party, Party::Client(client.throttle_key()));
+        assert_eq!(
+            Toll::of(client, None, None).party,
+            Party::Client(client.throttle_key())
+        );
     }
 }

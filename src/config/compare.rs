@@ -50,6 +50,8 @@ pub const FIXED: &[Fixed] = &[
     below("access_log.destination"),
     below("audit"),
     below("usage"),
+    below("lifecycle"),
+    below("events"),
 ];
 
 const fn below(key: &'static str) -> Fixed {

@@ -9,7 +9,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::accounts::GenerationSettings;
+use crate::accounts::{GenerationSettings, Schedule};
+use crate::audit::webhook::WebhookSettings;
 use crate::audit::{AuditSettings, UsageSettings};
 use crate::authn::cache::CacheSettings;
 use crate::authn::kinds::device_token::settings::IssueForm;
@@ -70,10 +71,23 @@ pub struct Settings {
     pub audit: AuditSettings,
     /// Use of credentials.
     pub usage: UsageSettings,
+    /// What becomes of credentials with time.
+    pub lifecycle: LifecycleSettings,
+    /// Where security events are sent; `None`: nowhere.
+    pub webhook: Option<WebhookSettings>,
     /// The routes, in order; never empty.
     pub routes: Vec<Arc<RoutePolicy>>,
     /// What is allowed but should be known; printed at start.
     pub warnings: Vec<Warning>,
+}
+
+/// What becomes of credentials with time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LifecycleSettings {
+    /// How long a deleted credential is kept.
+    pub deleted_grace: Duration,
+    /// How old credentials may become.
+    pub rotation: Vec<Schedule>,
 }
 
 /// Something allowed that should be known.

@@ -131,6 +131,25 @@ mod tests {
     }
 
     #[test]
+    fn hmac_takes_keys_of_any_length() {
+        // RFC 4231 sections 4.3 and 4.7: a key shorter than a block, and one longer.
+        for (key, message, expected) in [
+            (
+                b"Jefe".to_vec(),
+                &b"what do ya want for nothing?"[..],
+                "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843",
+            ),
+            (
+                vec![0xaa; 131],
+                b"Test Using Larger Than Block-Size Key - Hash Key First",
+                "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54",
+            ),
+        ] {
+            assert_eq!(hex::encode(hmac_sha256(&key, message)), expected);
+        }
+    }
+
+    #[test]
     fn the_cache_digest_depends_on_every_part() {
         let digester = CacheDigester::random().expect("randomness");
         let base = digester.digest(1, 7, 2, b"token");

@@ -4,7 +4,7 @@
 //! `10.0.0.1`): both constructors normalize, so no rule can be passed by spelling.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ipnet::IpNet;
 
@@ -118,6 +118,49 @@ impl NetworkSet {
     }
 }
 
+/// Whether an address belongs to the internet at large: what is none of loopback, private, link-local, shared,
+/// multicast, reserved or for documentation (IANA's special-purpose registries, RFC 6890), whatever it is wrapped
+/// in. What a caller names must be such an address before we speak to it.
+pub fn is_global(ip: IpAddr) -> bool {
+    match ip.to_canonical() {
+        IpAddr::V4(v4) => is_global_v4(v4),
+        IpAddr::V6(v6) => is_global_v6(v6),
+    }
+}
+
+fn is_global_v4(ip: Ipv4Addr) -> bool {
+    let [a, b, c, _] = ip.octets();
+    !(ip.is_private()
+        || ip.is_loopback()
+        || ip.is_link_local()
+        || ip.is_documentation()
+        // This network, shared space behind carriers, protocol assignments, benchmarks, multicast and above.
+        || a == 0
+        || (a == 100 && (64..128).contains(&b))
+        || (a == 192 && b == 0 && c == 0)
+        || (a == 198 && (18..20).contains(&b))
+        || a >= 224)
+}
+
+fn is_global_v6(ip: Ipv6Addr) -> bool {
+    let [a, b, c, d, ..] = ip.segments();
+    let bits = ip.to_bits();
+    // The IPv4 address that is carried along: NAT64 (RFC 6052), 6to4 (RFC 3056).
+    let carried = match (a, b) {
+        (0x64, 0xff9b) => Some(Ipv4Addr::from(bits as u32)),
+        (0x2002, _) => Some(Ipv4Addr::from((bits >> 80) as u32)),
+        _ => None,
+    };
+    // Only 2000::/3 is given out; of it, Teredo and what is for protocols and documentation is not.
+    let given_out = a & 0xe000 == 0x2000;
+    let special = (a == 0x2001 && (b < 0x200 || b == 0xdb8)) || (a == 0x3fff && b < 0x1000);
+    match carried {
+        Some(v4) if a == 0x64 => c == 0 && d == 0 && is_global_v4(v4),
+        Some(v4) => is_global_v4(v4),
+        None => given_out && !special,
+    }
+}
+
 /// Parses one address or CIDR. A v4-mapped network of /96 or longer becomes the IPv4 network.
 pub fn parse_network(text: &str) -> Result<IpNet, InvalidNetwork> {
     let net = match text.parse::<IpNet>() {
@@ -192,9 +235,9 @@ mod tests {
     }
 
     /// The network address of the n-th of the halves that leave 255.255.255.255 over.
-    fn n_th_half(n: u32) -> std::net::Ipv4Addr {
+    fn n_th_half(n: u32) -> Ipv4Addr {
         let ones = u32::MAX.checked_shl(32 - n).unwrap_or(0);
-        std::net::Ipv4Addr::from(ones)
+        Ipv4Addr::from(ones)
     }
 
     #[test]
@@ -218,5 +261,48 @@ mod tests {
         assert_eq!(key("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
         assert_eq!(key("2001:db8:1:2::9"), "2001:db8:1:2::");
         assert_eq!(key("192.0.2.1"), "192.0.2.1");
+    }
+
+    #[test]
+    fn addresses_of_the_internet_are_told_from_all_others() {
+        for (text, global) in [
+            ("8.8.8.8", true),
+            ("203.0.114.1", true),
+            ("2606:4700::1111", true),
+            ("::ffff:8.8.8.8", true),
+            ("64:ff9b::808:808", true),
+            ("2002:808:808::1", true),
+            ("0.0.0.0", false),
+            ("0.1.2.3", false),
+            ("10.1.2.3", false),
+            ("100.64.0.1", false),
+            ("100.127.255.255", false),
+            ("127.0.0.1", false),
+            ("169.254.169.254", false),
+            ("172.31.0.1", false),
+            ("192.0.0.8", false),
+            ("192.0.2.1", false),
+            ("192.168.1.1", false),
+            ("198.18.0.1", false),
+            ("224.0.0.1", false),
+            ("255.255.255.255", false),
+            ("::", false),
+            ("::1", false),
+            ("::ffff:127.0.0.1", false),
+            ("::127.0.0.1", false),
+            ("64:ff9b::7f00:1", false),
+            ("64:ff9b:1::1", false),
+            ("2002:7f00:1::1", false),
+            ("2002:a9fe:a9fe::", false),
+            ("2001::1", false),
+            ("2001:db8::1", false),
+            ("fc00::1", false),
+            ("fd00:ec2::254", false),
+            ("fe80::1", false),
+            ("ff02::1", false),
+            ("3fff::1", false),
+        ] {
+            assert_eq!(is_global(text.parse().expect("an address")), global, "{text}");
+        }
     }
 }

@@ -139,7 +139,8 @@ impl Gate {
         match self.check(facts, &path, client, now).await {
             Ok(permitted) => {
                 if let Some(authenticated) = permitted.permit.authentication() {
-                    authenticated.used(now.wall, client.address);
+                    let agent = facts.headers.get(http::header::USER_AGENT);
+                    authenticated.used(now.wall, client.address, agent.map(|a| a.as_bytes()));
                 }
                 Verdict::Forward(Forwarding {
                     permit: permitted.permit,

@@ -247,8 +247,8 @@ pub trait AuditLog: Send + Sync {
 /// Usage per credential, written in batches.
 #[async_trait]
 pub trait Usage: Send + Sync {
-    /// Adds counts and raises last-used times, in one transaction.
-    async fn add_usage(&self, batch: &[UsageDelta]) -> Result<()>;
+    /// Adds counts and raises last-used times, in one transaction. Hands back what was known of each before.
+    async fn add_usage(&self, batch: &[UsageDelta]) -> Result<Vec<Option<UsageRecord>>>;
     /// Usage of one credential.
     async fn usage(&self, id: &CredentialId) -> Result<Option<UsageRecord>>;
 }

@@ -394,6 +394,8 @@ pub struct UsageDelta {
     pub last_used_at: UnixMillis,
     /// Addresses seen, most recent first.
     pub addresses: Vec<String>,
+    /// Agents seen (the beginning of what they call themselves), most recent first.
+    pub agents: Vec<String>,
 }
 
 /// Usage of one credential, ever.
@@ -407,6 +409,8 @@ pub struct UsageRecord {
     pub count: u64,
     /// Recent addresses, most recent first, at most [`MAX_RECENT_ADDRESSES`].
     pub recent_addresses: Vec<String>,
+    /// Recent agents, most recent first, at most [`MAX_RECENT_ADDRESSES`].
+    pub recent_agents: Vec<String>,
 }
 
 impl UsageRecord {
@@ -418,28 +422,38 @@ impl UsageRecord {
             last_used_at: delta.last_used_at,
             count: 0,
             recent_addresses: Vec::new(),
+            recent_agents: Vec::new(),
         });
-        let (newer, older) = if delta.last_used_at >= before.last_used_at {
-            (&delta.addresses, &before.recent_addresses)
-        } else {
-            (&before.recent_addresses, &delta.addresses)
-        };
-        let mut recent_addresses: Vec<String> = Vec::new();
-        for address in newer.iter().chain(older) {
-            if recent_addresses.len() < MAX_RECENT_ADDRESSES && !recent_addresses.contains(address) {
-                recent_addresses.push(address.clone());
+        let later = delta.last_used_at >= before.last_used_at;
+        let merge = |known: &[String], seen: &[String]| {
+            if later {
+                recent(seen, known)
+            } else {
+                recent(known, seen)
             }
-        }
+        };
         Self {
             first_used_at: before.first_used_at.min(delta.first_used_at),
             last_used_at: before.last_used_at.max(delta.last_used_at),
             count: before.count.saturating_add(delta.count),
-            recent_addresses,
+            recent_addresses: merge(&before.recent_addresses, &delta.addresses),
+            recent_agents: merge(&before.recent_agents, &delta.agents),
         }
     }
 }
 
-/// How many recent addresses a usage row keeps.
+/// The newer ones first, each once, not too many.
+fn recent(newer: &[String], older: &[String]) -> Vec<String> {
+    let mut all: Vec<String> = Vec::new();
+    for text in newer.iter().chain(older) {
+        if all.len() < MAX_RECENT_ADDRESSES && !all.contains(text) {
+            all.push(text.clone());
+        }
+    }
+    all
+}
+
+/// How many recent addresses, and agents, a usage row keeps.
 pub const MAX_RECENT_ADDRESSES: usize = 8;
 
 /// A nonce to be spent.

@@ -16,7 +16,7 @@ pub trait Label: Copy + Send + Sync + 'static {
 macro_rules! labels {
     ($($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal,)* })*) => {$(
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum $name { $($(#[$variant_doc])* $variant,)* }
 
         impl Label for $name {
@@ -94,6 +94,34 @@ labels! {
         NeedsRestart = "needs_restart",
         /// It could not be built.
         Failed = "failed",
+    }
+
+    /// What happened to a credential that somebody should look at.
+    SecurityEventKind {
+        /// It is older than the schedule of its environment allows.
+        RotationDue = "credential_rotation_due",
+        /// It was used from a network it was not used from lately.
+        UsedFromNewNetwork = "credential_used_from_new_network",
+        /// It was used by an agent it was not used by lately.
+        UsedByNewAgent = "credential_used_by_new_agent",
+        /// It was presented after it had been revoked.
+        UsedAfterRevocation = "credential_used_after_revocation",
+        /// It was used although it was replaced, in the overlap.
+        UsedThoughReplaced = "credential_used_though_replaced",
+        /// It was used much more than usual.
+        RateChanged = "credential_rate_changed",
+    }
+
+    /// What became of a delivery to the webhook.
+    DeliveryOutcome {
+        /// The receiver took it.
+        Delivered = "delivered",
+        /// A try failed; there will be another.
+        Retried = "retried",
+        /// The receiver refused it, or all tries failed.
+        GivenUp = "given_up",
+        /// The queue was full.
+        Dropped = "dropped",
     }
 
     /// Why a store call failed, by whose fault.

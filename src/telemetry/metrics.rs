@@ -12,7 +12,8 @@ use prometheus::{Gauge, Histogram, IntCounter, IntCounterVec, IntGauge, IntGauge
 use super::declaration::{Declaration, Description, MetricsError};
 use super::handles::{CounterBy, HistogramBy, ListenerMetrics, RouteMetrics, UpstreamMetrics};
 use super::labels::{
-    FetchOutcome, FlushOutcome, IssueOutcome, ReloadOutcome, Stage, StoreErrorClass, ThrottledBy,
+    DeliveryOutcome, FetchOutcome, FlushOutcome, IssueOutcome, ReloadOutcome, SecurityEventKind, Stage,
+    StoreErrorClass, ThrottledBy,
 };
 use crate::domain::clock::UnixMillis;
 use crate::domain::identity::CredentialKind;
@@ -90,6 +91,12 @@ pub struct Metrics {
     tls_certificate_expiry: IntGaugeVec,
     /// Security events not written: the queue was full, the flood bound was reached, or the store failed.
     pub audit_events_dropped: IntCounter,
+    /// Security events by what happened.
+    pub security_events: CounterBy<SecurityEventKind>,
+    /// Deliveries to the webhook.
+    pub webhook_deliveries: CounterBy<DeliveryOutcome>,
+    /// Credentials that the rotation schedule asks to be replaced.
+    pub credentials_rotation_due: IntGauge,
     /// Log lines not written because the sink did not keep up.
     pub log_lines_dropped: IntCounter,
     /// Lines of the access log not written because the sink did not keep up.
@@ -145,6 +152,16 @@ impl Metrics {
         let flushes = d.counters(
             "usage_flushes_total",
             "Batches of usage written, by outcome.",
+            &["outcome"],
+        )?;
+        let security_events = d.counters(
+            "security_events_total",
+            "Security events about credentials, by what happened.",
+            &["event"],
+        )?;
+        let deliveries = d.counters(
+            "webhook_deliveries_total",
+            "Deliveries of security events to the webhook, by outcome.",
             &["outcome"],
         )?;
         let reloads = d.counters(
@@ -300,6 +317,12 @@ impl Metrics {
             audit_events_dropped: d.counter(
                 "audit_events_dropped_total",
                 "Security events that were not written to the audit trail.",
+            )?,
+            security_events: CounterBy::build(|kind| security_events.with_label_values(&[kind])),
+            webhook_deliveries: CounterBy::build(|outcome| deliveries.with_label_values(&[outcome])),
+            credentials_rotation_due: d.gauge(
+                "credentials_rotation_due",
+                "Living credentials that are older than the rotation schedule of their environment allows.",
             )?,
             log_lines_dropped: d.counter(
                 "log_lines_dropped_total",

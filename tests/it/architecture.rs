@@ -21,7 +21,7 @@ const USES: &[(&str, &[&str])] = &[
     ("crypto", OPEN),
     ("store", OPEN),
     ("cluster", &["domain", "telemetry", "runtime", "store"]),
-    ("audit", &["domain", "telemetry", "runtime", "store"]),
+    ("audit", &["domain", "telemetry", "runtime", "crypto", "store"]),
     (
         "authn",
         &[

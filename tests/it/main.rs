@@ -75,6 +75,8 @@ mod sealed_node;
 mod secrets;
 /// Promises of the security page and the tests that hold them.
 mod security;
+/// Security events, from a request to the signed delivery.
+mod security_events;
 /// What a service manager is told.
 mod service_manager;
 /// Mixed traffic in rounds: nothing is lost, nothing is left behind.

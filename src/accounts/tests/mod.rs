@@ -8,6 +8,7 @@ mod lifecycle;
 mod parties;
 mod revoking;
 mod token_managers;
+mod upkeep;
 
 use super::testing::{Instance, actor};
 use super::{Issued, NewAccessToken, NewCredential, NewPrincipal, PrincipalRecord, SealedForm};

@@ -19,14 +19,14 @@ impl FakeStore {
 
 #[async_trait]
 impl Usage for FakeStore {
-    async fn add_usage(&self, batch: &[UsageDelta]) -> Result<()> {
+    async fn add_usage(&self, batch: &[UsageDelta]) -> Result<Vec<Option<UsageRecord>>> {
         let mut left = self.failures_left.lock();
         if *left > 0 {
             *left -= 1;
             return Err(StoreError::Unavailable("told to fail".to_owned()));
         }
         self.writes.lock().push(batch.to_vec());
-        Ok(())
+        Ok(vec![None; batch.len()])
     }
     async fn usage(&self, _: &CredentialId) -> Result<Option<UsageRecord>> {
         Ok(None)
@@ -73,6 +73,7 @@ async fn a_batch_says_how_often_when_and_from_where() {
         first_used_at: UnixMillis(50),
         last_used_at: UnixMillis(90),
         addresses: vec!["192.0.2.1".to_owned(), "2001:db8::1".to_owned()],
+        agents: Vec::new(),
     };
     assert_eq!(
         *store.writes.lock(),
@@ -229,10 +230,31 @@ fn addresses_that_wait_to_be_written_are_bounded() {
         addresses: (0..MAX_RECENT_ADDRESSES)
             .map(|n| IpAddr::from([192, 0, 2, first + u8::try_from(n).expect("few")]).to_string())
             .collect(),
+        agents: Vec::new(),
     };
     let mut sum = delta(0);
     for first in [100, 200] {
         add(&mut sum, delta(first));
     }
     assert_eq!(sum.addresses, delta(200).addresses, "the latest, and no more");
+}
+
+#[tokio::test]
+async fn agents_are_noted_each_once_the_last_first_and_cut() {
+    let (store, _, recorder, mut writer) = set_up(100);
+    let cell = recorder.cell(id("c1"));
+    let long = "x".repeat(500);
+    for agent in ["curl/8", "curl/8", "python\r\nforged: 1", "curl/8", long.as_str()] {
+        cell.touched_by(agent.as_bytes());
+        cell.touch(UnixMillis(1), client("192.0.2.1"));
+    }
+    writer.flush().await;
+    let agents = store.writes.lock()[0][0].agents.clone();
+    assert_eq!(agents, ["x".repeat(96).as_str(), "curl/8", "python??forged: 1"]);
+    for n in 0..20 {
+        cell.touched_by(format!("agent {n}").as_bytes());
+        cell.touch(UnixMillis(2), client("192.0.2.1"));
+    }
+    writer.flush().await;
+    assert_eq!(store.writes.lock()[1][0].agents.len(), MAX_RECENT_ADDRESSES);
 }

@@ -7,9 +7,10 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::authn::material::CredentialRules;
+use crate::authn::toll::Toll;
 use crate::authn::verifier::{Rejection, Verified};
 use crate::crypto::SlowDigestError;
-use crate::domain::clock::UnixMillis;
+use crate::domain::clock::{Now, UnixMillis};
 use crate::domain::identity::{CredentialKind, Identity, PrincipalKind, WriteAccess};
 use crate::domain::ids::{CredentialId, KeyId, PrincipalId};
 use crate::domain::net::NetworkSet;
@@ -20,12 +21,17 @@ use crate::store::{
     About, CredentialContext, CredentialLimits, CredentialRecord, Credentials, Enabled, KeyedDigest,
     PrincipalRecord, StoreError, Transport,
 };
+use crate::telemetry::labels::SecurityEventKind;
 
 /// Decides whether a credential whose secret was proved is good now, and who it is.
 ///
 /// A revoked credential is called revoked even when it also expired, so that a revocation can be seen to
 /// have worked; what an administrator can switch back on is named last.
-pub fn decide(context: CredentialContext, now: UnixMillis) -> Result<Verified, Rejection> {
+///
+/// A client who holds what was revoked, or what was replaced, is told of: somebody has not changed over yet, or
+/// should not have it.
+pub fn decide(context: CredentialContext, toll: &Toll, at: Now) -> Result<Verified, Rejection> {
+    let now = at.wall;
     let CredentialContext {
         credential,
         principal,
@@ -33,6 +39,7 @@ pub fn decide(context: CredentialContext, now: UnixMillis) -> Result<Verified, R
         customer_enabled,
     } = context;
     if credential.revoked_at.is_some() {
+        toll.saw(SecurityEventKind::UsedAfterRevocation, &credential, at);
         return Err(Rejection::caller(Reason::CredentialRevoked));
     }
     if credential.expires_at.is_some_and(|end| end <= now) {
@@ -43,6 +50,9 @@ pub fn decide(context: CredentialContext, now: UnixMillis) -> Result<Verified, R
     }
     if [principal.enabled, customer_enabled, tenant_enabled].contains(&Enabled::No) {
         return Err(Rejection::caller(Reason::PrincipalDisabled));
+    }
+    if credential.replaced_by.is_some() {
+        toll.saw(SecurityEventKind::UsedThoughReplaced, &credential, at);
     }
     Ok(verified(credential, principal))
 }

@@ -96,7 +96,7 @@ fn every_state_of_a_row_has_its_verdict() {
     for (what, change, expected) in rows {
         let mut context = row();
         change(&mut context);
-        let got = decide(context, NOW).map(|_| ());
+        let got = decide(context, &Toll::waived(), at_now()).map(|_| ());
         assert_eq!(got, expected.map_err(Rejection::caller), "{what}");
     }
 }
@@ -111,7 +111,7 @@ fn the_identity_says_what_the_row_says() {
     context.principal.tenant = TenantId::parse("t1").ok();
     context.principal.customer = CustomerId::parse("c1").ok();
     context.principal.roles = vec![Role::parse("TENANT_ADMIN").expect("a role")];
-    let verified = decide(context.clone(), NOW).expect("good");
+    let verified = decide(context.clone(), &Toll::waived(), at_now()).expect("good");
     let identity = verified.identity;
     assert_eq!(identity.principal, context.principal.id);
     assert_eq!(identity.credential, context.credential.id);
@@ -150,7 +150,7 @@ fn a_device_is_known_by_its_outside_name_where_that_fits_a_header() {
         let mut context = row();
         context.principal.kind = PrincipalKind::Device;
         context.principal.external_id = external.map(str::to_owned);
-        let identity = decide(context, NOW).expect("good").identity;
+        let identity = decide(context, &Toll::waived(), at_now()).expect("good").identity;
         assert_eq!(
             identity.device_id.map(|d| d.as_str().to_owned()).as_deref(),
             Some(expected),
@@ -180,5 +180,12 @@ fn write_access_needs_a_permission_and_scopes_that_write() {
             expected,
             "{permission:?} {scopes:?}"
         );
+    }
+}
+
+fn at_now() -> Now {
+    Now {
+        wall: NOW,
+        mono: crate::domain::clock::MonoMillis(0),
     }
 }

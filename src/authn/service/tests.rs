@@ -122,8 +122,8 @@ struct NoUsage;
 
 #[async_trait]
 impl Usage for NoUsage {
-    async fn add_usage(&self, _: &[UsageDelta]) -> crate::store::Result<()> {
-        Ok(())
+    async fn add_usage(&self, batch: &[UsageDelta]) -> crate::store::Result<Vec<Option<UsageRecord>>> {
+        Ok(vec![None; batch.len()])
     }
 
     async fn usage(&self, _: &CredentialId) -> crate::store::Result<Option<UsageRecord>> {

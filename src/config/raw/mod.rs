@@ -10,6 +10,7 @@ pub mod credentials;
 pub mod doors;
 pub mod endpoints;
 pub mod engine;
+pub mod lifecycle;
 pub mod listeners;
 pub mod routes;
 pub mod upstreams;
@@ -26,6 +27,7 @@ pub use credentials::Credentials;
 pub use doors::{Admin, Status, Store};
 pub use endpoints::Endpoints;
 pub use engine::{Assertion, Audit, Cache, Drain, Log, Revocation, SlowHash, Throttle, Usage};
+pub use lifecycle::{Events, Lifecycle};
 pub use listeners::Listener;
 pub use routes::Route;
 pub use upstreams::{Dns, Upstream};
@@ -80,6 +82,10 @@ pub struct Config {
     pub audit: Audit,
     /// First and last use and count of each credential.
     pub usage: Usage,
+    /// What becomes of credentials with time.
+    pub lifecycle: Lifecycle,
+    /// Security events about credentials.
+    pub events: Events,
     /// Which request goes where, and who may make it. The first match wins.
     #[schemars(extend("x-required" = true))]
     pub routes: Vec<Route>,

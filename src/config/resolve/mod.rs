@@ -7,6 +7,7 @@ mod access_log;
 mod credentials;
 mod doors;
 mod endpoints;
+mod lifecycle;
 mod listeners;
 pub mod paths;
 mod proof;
@@ -125,6 +126,8 @@ pub fn resolve(config: &Config, surroundings: Surroundings, report: &mut Report)
             },
             ..AuditSettings::default()
         },
+        lifecycle: lifecycle::resolve(&config.lifecycle, notes),
+        webhook: lifecycle::events(&config.events, notes),
         usage: UsageSettings {
             interval: config.usage.flush_interval.0,
             ..UsageSettings::default()

@@ -97,6 +97,7 @@ pub(crate) async fn credentials_are_found_in_every_order_and_by_every_filter(sto
         first_used_at: at(ms),
         last_used_at: at(ms),
         addresses: vec![],
+        agents: Vec::new(),
     };
     store
         .add_usage(&[used("a", 10), used("b", 900)])
@@ -405,6 +406,7 @@ pub(crate) async fn a_deleted_principal_takes_everything_along(store: &Arc<dyn S
         first_used_at: at(1),
         last_used_at: at(1),
         addresses: vec!["192.0.2.1".to_owned()],
+        agents: Vec::new(),
     };
     store.add_usage(&[delta]).await.expect("counted");
     let news = store

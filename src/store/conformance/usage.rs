@@ -10,6 +10,7 @@ pub(crate) async fn usage_adds_up(store: &Arc<dyn Store>) {
         first_used_at: at(first),
         last_used_at: at(last),
         addresses: addresses.iter().map(|a| (*a).to_owned()).collect(),
+        agents: addresses.iter().map(|a| format!("agent {a}")).collect(),
     };
     store.add_usage(&[]).await.expect("nothing to do");
     assert_eq!(store.usage(&id("x1")).await.expect("read"), None);
@@ -64,6 +65,12 @@ pub(crate) async fn usage_adds_up(store: &Arc<dyn Store>) {
         assert_eq!(usage.count, count, "{why}");
         assert_eq!(usage.recent_addresses.join(" "), addresses, "{why}");
         assert!(usage.recent_addresses.len() <= MAX_RECENT_ADDRESSES);
+        let agents: Vec<String> = usage
+            .recent_addresses
+            .iter()
+            .map(|a| format!("agent {a}"))
+            .collect();
+        assert_eq!(usage.recent_agents, agents, "{why}");
     }
     let other = store.usage(&id("x2")).await.expect("read").expect("there");
     assert_eq!((other.count, other.recent_addresses), (1, vec!["z".to_owned()]));

@@ -148,7 +148,7 @@ impl Verifier for ApiTokens {
             let digest = current.key.digest(credential.expose());
             stored::keep_digest(self.store.as_ref(), &row.credential, &digest, &current.id).await;
         }
-        stored::decide(row, now.wall)
+        stored::decide(row, toll, now)
     }
 }
 

@@ -99,7 +99,7 @@ impl Verifier for BasicPasswords {
         let job = move || slow_digest::bcrypt_verify(parsed.password().as_bytes(), &digest);
         let outcome = toll.pay(&self.pool, now, job).await?;
         match (outcome, row) {
-            (Ok(Comparison::Equal), Some(row)) => stored::decide(row, now.wall),
+            (Ok(Comparison::Equal), Some(row)) => stored::decide(row, toll, now),
             _ => Err(Rejection::caller(Reason::CredentialInvalid)),
         }
     }

@@ -58,7 +58,7 @@ impl Verifier for DeviceTokens {
     async fn look_up(
         &self,
         presented: &PresentedOwned,
-        _toll: &Toll,
+        toll: &Toll,
         now: Now,
     ) -> Result<Verified, Rejection> {
         let credential = presented.credential.expose();
@@ -74,7 +74,7 @@ impl Verifier for DeviceTokens {
                 let digest = current.key.digest(credential);
                 stored::keep_digest(self.store.as_ref(), &context.credential, &digest, &current.id).await;
             }
-            return stored::decide(context, now.wall);
+            return stored::decide(context, toll, now);
         }
         Err(Rejection::caller(Reason::CredentialInvalid))
     }

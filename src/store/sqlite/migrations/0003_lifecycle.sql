@@ -66,3 +66,5 @@ CREATE INDEX credential_tags_by_credential ON credential_tags (credential);
 
 -- A row can also say that its target was changed and remembered verdicts about it are void.
 ALTER TABLE revocations ADD COLUMN effect TEXT NOT NULL DEFAULT 'ends' CHECK (effect IN ('ends', 'changes'));
+
+ALTER TABLE usage ADD COLUMN recent_agents TEXT NOT NULL DEFAULT '[]';
