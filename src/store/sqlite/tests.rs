@@ -567,8 +567,10 @@ async fn a_lock_of_another_store_that_was_handed_over_is_no_right_to_this_one() 
         let file = of.server_lock().expect("a server has one");
         file.try_clone().expect("a copy").into()
     };
-    let refused = SqliteStore::open_following(&here, lock(&other)).await;
-    let error = refused.err().expect("its server lives").to_string();
+    let Err(error) = SqliteStore::open_following(&here, lock(&other)).await else {
+        panic!("its server lives")
+    };
+    let error = error.to_string();
     assert!(error.contains("in use by another Doorward server"), "{error}");
     let follows = SqliteStore::open_following(&here, lock(&served)).await;
     follows.expect("its own is").close().await;
