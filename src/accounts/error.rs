@@ -125,7 +125,7 @@ impl From<SlowDigestError> for AccountsError {
                 "at most 72 bytes: bcrypt ignores the rest",
             ),
             SlowDigestError::Nul => Self::bad("password", "a NUL byte", "a text without NUL"),
-            SlowDigestError::Unusable => Self::Unusable(error.to_string()),
+            SlowDigestError::Unusable | SlowDigestError::NoPepper => Self::Unusable(error.to_string()),
         }
     }
 }

@@ -38,6 +38,12 @@ impl Rows {
         }
     }
 
+    /// All of them at once, for imports and exports by whoever administers the whole installation.
+    pub(super) fn in_bulk(&self, actor: &Actor) -> Result<&dyn Store> {
+        actor.must_reach_all("moving credentials in bulk")?;
+        Ok(self.0.as_ref())
+    }
+
     /// What ended, whoever it belonged to: for this process's own index, which shows nobody anything.
     pub(super) async fn revocations_after(&self, after: u64, limit: u32) -> Result<Vec<RevocationRecord>> {
         Ok(self.0.revocations_after(after, limit).await?)

@@ -21,6 +21,7 @@ use crate::crypto::{BcryptCost, CacheDigester, CompatibleCipher, random};
 use crate::domain::clock::{Clock, ManualClock, UnixMillis};
 use crate::domain::identity::CredentialKind;
 use crate::domain::net::ClientIp;
+use crate::domain::secret::SecretText;
 use crate::runtime::slow_pool::{SlowPool, SlowPoolLimits};
 use crate::runtime::tasks::Tasks;
 use crate::store::Store;
@@ -29,6 +30,9 @@ use crate::telemetry::Metrics;
 
 /// The instant at which tests begin.
 pub const START: UnixMillis = UnixMillis(1_800_000_000_000);
+
+/// What the HomeChat of the tests added to its tokens.
+pub const PEPPER: &str = "homechat-pepper-2026";
 
 /// A data folder, which several instances may use.
 pub struct Folder(TempDir);
@@ -98,6 +102,7 @@ impl Instance {
             hex: api_token::HexTokens::Accepted,
             digest: api_token::DigestMode::BcryptAndKeyed,
             bcrypt_cost: BcryptCost::MIN,
+            pepper: Some(SecretText::new(PEPPER.to_owned())),
         };
         let passwords = basic::Settings {
             bcrypt_cost: BcryptCost::MIN,

@@ -32,13 +32,9 @@ impl Kinds {
         let (clock, tasks, metrics) = (&ground.clock, &ground.tasks, &ground.metrics);
         let jwt = jwt::JwtVerifier::start(&jwt_settings, clock, tasks, metrics);
         let jwt = Arc::new(jwt.context("credentials.jwt.issuers")?);
-        let store = || ground.store.clone();
         let verifiers: [Arc<dyn Verifier>; 5] = [
             sealed_tokens(&sealed),
-            Arc::new(device_token::DeviceTokens::new(
-                store(),
-                ground.keys.lookup.clone(),
-            )),
+            device_tokens(settings, ground),
             api_tokens(settings, ground),
             Arc::clone(&jwt) as Arc<dyn Verifier>,
             passwords(settings, ground)?,
@@ -83,6 +79,16 @@ impl Kinds {
                 CredentialKind::SealedDeviceToken if changes.touch("credentials.sealed_device_token") => {
                     (sealed_tokens(&next.sealed), Verdicts::Void)
                 }
+                // A credential that was taken out of the file is good no more, and nothing else tells so.
+                CredentialKind::DeviceToken if changes.touch("credentials.file") => {
+                    (device_tokens(settings, ground), Verdicts::Void)
+                }
+                CredentialKind::ApiToken if changes.touch("credentials.file") => {
+                    (api_tokens(settings, ground), Verdicts::Void)
+                }
+                CredentialKind::Basic if changes.touch("credentials.file") => {
+                    (passwords(settings, ground)?, Verdicts::Void)
+                }
                 CredentialKind::ApiToken if changes.touch("credentials.api_token") => {
                     (api_tokens(settings, ground), Verdicts::Void)
                 }
@@ -118,16 +124,24 @@ fn sealed_tokens(settings: &Arc<sealed_device_token::Settings>) -> Arc<dyn Verif
 }
 
 fn api_tokens(settings: &Settings, ground: &Ground) -> Arc<dyn Verifier> {
-    Arc::new(api_token::ApiTokens::new(
+    let tokens = api_token::ApiTokens::new(
         Arc::new(settings.credentials.api_token.clone()),
         ground.store.clone(),
         ground.keys.lookup.clone(),
         ground.slow_pool.clone(),
-    ))
+    );
+    Arc::new(tokens.with_file(Arc::clone(&settings.credentials.file)))
+}
+
+fn device_tokens(settings: &Settings, ground: &Ground) -> Arc<dyn Verifier> {
+    let tokens = device_token::DeviceTokens::new(ground.store.clone(), ground.keys.lookup.clone());
+    Arc::new(tokens.with_file(Arc::clone(&settings.credentials.file)))
 }
 
 fn passwords(settings: &Settings, ground: &Ground) -> anyhow::Result<Arc<dyn Verifier>> {
     let (store, pool) = (ground.store.clone(), ground.slow_pool.clone());
     let passwords = basic::BasicPasswords::new(&settings.credentials.basic, store, pool)?;
-    Ok(Arc::new(passwords))
+    Ok(Arc::new(
+        passwords.with_file(Arc::clone(&settings.credentials.file)),
+    ))
 }

@@ -15,7 +15,7 @@ use tokio::runtime::Handle;
 use tower::ServiceExt;
 
 use super::rooms::Rooms;
-use crate::accounts::Actor;
+use crate::accounts::{Accounts, Actor};
 use crate::config::Settings;
 use crate::domain::clock::Clock;
 use crate::edge::management;
@@ -29,6 +29,7 @@ const STOP_TASKS: Duration = Duration::from_secs(5);
 /// The management door on a resting store.
 pub struct Tool {
     routes: Router,
+    actor: Actor,
     rooms: Rooms,
     tasks: Tasks,
 }
@@ -41,7 +42,8 @@ impl Tool {
         let rooms = Rooms::build(settings, OpenAs::Tool, &tasks, metrics, Clock::System, None).await?;
         let actor = Actor::local(rustix::process::geteuid().as_raw());
         Ok(Self {
-            routes: management::local(Arc::clone(&rooms.accounts), actor),
+            routes: management::local(Arc::clone(&rooms.accounts), actor.clone()),
+            actor,
             rooms,
             tasks,
         })
@@ -52,6 +54,11 @@ impl Tool {
         let Ok(response) = self.routes.clone().oneshot(request.map(Body::new)).await;
         let status = response.status();
         Ok((status, response.into_body().collect().await?.to_bytes()))
+    }
+
+    /// The use cases themselves, for work by the million rows that is no request, and who does it.
+    pub fn accounts(&self) -> (&Accounts, &Actor) {
+        (&self.rooms.accounts, &self.actor)
     }
 
     /// Closes the store.

@@ -6,6 +6,7 @@
 
 mod args;
 mod args_life;
+mod bulk;
 mod client;
 mod commands;
 mod configuration;
@@ -161,6 +162,13 @@ fn dispatch(cli: Cli, arguments: &[OsString], out: Output) -> Result<ExitCode, F
             out.text(&completion(shell))?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::Import(wanted) => {
+            let loaded = load_for_tools(&common, out)?;
+            let log = warnings_to_stderr()?;
+            block_on(bulk::import(&loaded.settings, wanted, out))?;
+            log.flush(Duration::from_secs(1));
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Token(_)
         | Command::Device(_)
         | Command::Principal(_)
@@ -217,6 +225,7 @@ async fn manage(command: Command, loaded: &Loaded, out: Output) -> Result<(), Fa
         | Command::Check(_)
         | Command::Config(_)
         | Command::Health(_)
+        | Command::Import(_)
         | Command::Reload
         | Command::Openapi
         | Command::Completion { .. }

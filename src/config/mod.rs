@@ -6,6 +6,7 @@
 
 mod compare;
 mod complete;
+mod credentials_file;
 mod environment;
 mod load;
 mod named;

@@ -155,6 +155,16 @@ pub enum Secrecy {
 /// Longest text without a bound of its own.
 const MAX_TEXT_BYTES: u64 = 4096;
 
+/// The shape of another file, from its type.
+pub(super) fn shape_for<T: schemars::JsonSchema>() -> Option<Shape> {
+    let generator = SchemaSettings::draft2020_12()
+        .with(|s| s.inline_subschemas = true)
+        .into_generator();
+    let mut schema = generator.into_root_schema_for::<T>().to_value();
+    tidy(&mut schema);
+    shape_of(&schema)
+}
+
 /// The shape of a configuration file.
 pub fn shape() -> Shape {
     // The schema is made of our own types; `every_key_of_the_schema_has_a_shape` proves this total.

@@ -15,7 +15,7 @@ use crate::audit::{AuditSettings, UsageSettings};
 use crate::authn::cache::CacheSettings;
 use crate::authn::kinds::device_token::settings::IssueForm;
 use crate::authn::kinds::jwt::{AlgorithmSet, Issuer, KeySource, OwnKeys, Profile, Waived};
-use crate::authn::kinds::{api_token, basic};
+use crate::authn::kinds::{FileTable, api_token, basic};
 use crate::authn::proof::ProofSettings;
 use crate::authn::throttle::ThrottleSettings;
 use crate::authz::policy::RoutePolicy;
@@ -154,6 +154,8 @@ pub struct CredentialSettings {
     pub jwt_issuers: Vec<IssuerSettings>,
     /// User names and passwords.
     pub basic: basic::Settings,
+    /// Those that stand in a file.
+    pub file: Arc<FileTable>,
 }
 
 /// Sealed device tokens.

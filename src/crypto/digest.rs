@@ -55,6 +55,13 @@ pub fn hmac_sha256(key: &[u8], text: &[u8]) -> [u8; 32] {
     mac.finalize().into_bytes().into()
 }
 
+/// A digest of a long content, read to its end in pieces: tells files apart.
+pub fn of_content(mut reader: impl std::io::Read) -> std::io::Result<[u8; 32]> {
+    let mut hasher = blake3::Hasher::new();
+    std::io::copy(&mut reader, &mut hasher)?;
+    Ok(*hasher.finalize().as_bytes())
+}
+
 /// A key for digests by which stored credentials are found.
 pub struct LookupKey(KeyBytes);
 

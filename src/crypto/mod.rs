@@ -8,6 +8,7 @@ pub mod aead;
 pub mod digest;
 pub mod key_file;
 pub mod keyring;
+pub mod portable_digest;
 pub mod random;
 pub mod slow_digest;
 

@@ -23,6 +23,9 @@ pub enum SlowDigestError {
     /// The stored text is no bcrypt digest, or costs more than we are willing to pay.
     #[error("the stored digest is not a bcrypt digest of cost 4 to 14")]
     Unusable,
+    /// The digest was made with a pepper that we do not have.
+    #[error("the stored digest was made with a pepper, and none is set (credentials.api_token.pepper_file)")]
+    NoPepper,
 }
 
 /// A cost that was asked for and cannot be.

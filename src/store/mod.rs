@@ -6,6 +6,7 @@
 //! sibling folders and pass one conformance suite (`conformance`). Called by authn (on misses),
 //! accounts, audit and cluster; never on a cache hit.
 
+mod bulk;
 pub mod chain;
 #[cfg(test)]
 pub(crate) mod conformance;
@@ -13,6 +14,7 @@ mod listing;
 mod records;
 pub mod sqlite;
 
+pub use bulk::*;
 pub use listing::*;
 pub use records::*;
 
@@ -283,7 +285,7 @@ pub trait Repeats: Send + Sync {
 /// Everything a store does.
 #[async_trait]
 pub trait Store:
-    Tenants + Principals + Credentials + Revocations + Keys + AuditLog + Usage + Nonces + Repeats
+    Tenants + Principals + Credentials + Revocations + Keys + AuditLog + Usage + Nonces + Repeats + Bulk
 {
     /// Whether the store answers, for readiness.
     async fn ping(&self) -> Result<()>;

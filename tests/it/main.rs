@@ -23,6 +23,8 @@ mod bodies;
 mod boundary;
 /// The command line as it is typed, on an empty folder and beside a running server.
 mod cli;
+/// Credentials that stand in a file instead of the store.
+mod credentials_file;
 /// What is presented, and how it is refused.
 mod credentials_presented;
 /// What is shipped in `deploy/`: images, Kubernetes, systemd, Prometheus.
@@ -49,6 +51,8 @@ mod hostile_upstream;
 mod http;
 /// Floods over HTTP/2, frame by frame.
 mod http2_floods;
+/// Credentials of other programs, taken over with the real binary.
+mod import;
 /// JWTs: sources of keys, forms and classes that are refused, issuers that rotate and vanish.
 mod jwt;
 /// Every kind of credential through the real process, good ones and bad ones.
@@ -71,6 +75,8 @@ mod reload;
 mod revocation;
 /// Sealed device tokens against Node's own crypto, both ways.
 mod sealed_node;
+/// The page for secret scanners holds what it says.
+mod secret_scanning;
 /// No secret gets out, and none is taken from where others could read it.
 mod secrets;
 /// Promises of the security page and the tests that hold them.

@@ -21,6 +21,9 @@ pub struct Credentials {
     pub jwt: Jwt,
     /// User names and passwords.
     pub basic: Basic,
+    /// A file of credentials, by digest, that are asked for before the store's; read again when it changes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<PathBuf>,
 }
 
 /// Sealed device tokens.
@@ -122,6 +125,12 @@ pub struct ApiToken {
     /// Cost of bcrypt.
     #[schemars(range(min = 4, max = 14))]
     pub bcrypt_cost: u8,
+    /// The pepper that HomeChat added to tokens before it made the digests that were imported from it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pepper: Option<Secret>,
+    /// A file that holds the pepper.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pepper_file: Option<PathBuf>,
 }
 
 impl Default for ApiToken {
@@ -134,6 +143,8 @@ impl Default for ApiToken {
             accept_hex: true,
             digest: DigestChoice::default(),
             bcrypt_cost: 12,
+            pepper: None,
+            pepper_file: None,
         }
     }
 }

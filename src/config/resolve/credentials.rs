@@ -10,7 +10,7 @@ use super::super::problems::Written;
 use super::super::raw::credentials::{self as raw, Claim, Credentials, Issuer, Profile};
 use super::super::raw::values::Secret;
 use super::super::settings::{CredentialSettings, IssuerKeys, IssuerSettings, SealedDeviceTokenSettings};
-use super::{Notes, chosen, proof, secrets};
+use super::{Notes, chosen, file, proof, secrets};
 use crate::authn::kinds::api_token::{self, DigestMode, HexTokens, Prefix};
 use crate::authn::kinds::basic;
 use crate::authn::kinds::device_token::settings::IssueForm;
@@ -63,6 +63,12 @@ pub(super) fn resolve(raw: &Credentials, notes: &mut Notes<'_>) -> CredentialSet
                 raw.api_token.bcrypt_cost,
                 notes,
             ),
+            pepper: secret(
+                "credentials.api_token.pepper",
+                raw.api_token.pepper.as_ref(),
+                raw.api_token.pepper_file.as_ref(),
+                notes,
+            ),
         },
         jwt_issuers: {
             warn_of_shared_subjects(&raw.jwt.issuers, notes);
@@ -72,6 +78,7 @@ pub(super) fn resolve(raw: &Credentials, notes: &mut Notes<'_>) -> CredentialSet
             bcrypt_cost: cost("credentials.basic.bcrypt_cost", raw.basic.bcrypt_cost, notes),
             min_password_chars: raw.basic.min_password_length.into(),
         },
+        file: Arc::new(file::table(raw.file.as_deref(), notes)),
     }
 }
 

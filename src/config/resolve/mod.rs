@@ -7,6 +7,7 @@ mod access_log;
 mod credentials;
 mod doors;
 mod endpoints;
+mod file;
 mod lifecycle;
 mod listeners;
 pub mod paths;

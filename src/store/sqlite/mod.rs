@@ -6,6 +6,7 @@
 
 mod audit;
 mod audit_trim;
+mod bulk;
 mod connection;
 mod credential_change;
 mod credential_list;

@@ -1,8 +1,8 @@
 //! API tokens: found by a public prefix, proved by a digest of the whole token.
 //!
-//! The keyed digest (HMAC-SHA-256 under a lookup key) answers nearly every look-up. bcrypt is the portable
-//! proof of rows that come from elsewhere or have outlived their lookup key: it runs on the slow pool, and
-//! the keyed digest is then written back, so that a token pays for it once. An unknown id is refused without
+//! The keyed digest (HMAC-SHA-256 under a lookup key) answers nearly every look-up. A portable digest (bcrypt, or
+//! what another program made) proves rows that come from elsewhere or have outlived their lookup key: it runs on
+//! the slow pool, and the keyed digest is then written back, so that a token pays for it once. An unknown id is refused without
 //! a slow hash, for the same reason as a wrong secret: ids are public, and a decoy would be a lever for floods.
 
 pub mod format;
@@ -14,17 +14,17 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 pub use self::settings::{DigestMode, HexTokens, InvalidPrefix, Layout, Prefix, Settings};
-use super::stored;
+use super::{FileTable, stored};
 use crate::authn::presented::{Presented, PresentedOwned};
 use crate::authn::toll::Toll;
 use crate::authn::verifier::{Inspection, Price, Rejection, Verified, Verifier};
-use crate::crypto::{Comparison, Keyring, LookupKey, SharedKeyring, equal, slow_digest};
+use crate::crypto::{Comparison, Keyring, LookupKey, SharedKeyring, equal, portable_digest};
 use crate::domain::clock::Now;
 use crate::domain::identity::CredentialKind;
 use crate::domain::reason::Reason;
 use crate::domain::secret::SecretBytes;
 use crate::runtime::slow_pool::SlowPool;
-use crate::store::{CredentialContext, CredentialRecord, Credentials};
+use crate::store::{CredentialContext, CredentialRecord, Credentials, StoreError};
 
 const KIND: CredentialKind = CredentialKind::ApiToken;
 /// Most rows of one public id that are compared. Ids are random: two are rare, three a sign of trouble.
@@ -38,6 +38,7 @@ pub struct ApiTokens {
     store: Arc<dyn Credentials>,
     lookup_keys: SharedKeyring<LookupKey>,
     pool: SlowPool,
+    file: Arc<FileTable>,
 }
 
 impl ApiTokens {
@@ -53,10 +54,38 @@ impl ApiTokens {
             store,
             lookup_keys,
             pool,
+            file: Arc::default(),
         }
     }
 
-    /// The row that a bcrypt digest proves, among those without a keyed digest that we could check.
+    /// Looks in this file first.
+    #[must_use]
+    pub fn with_file(self, file: Arc<FileTable>) -> Self {
+        Self { file, ..self }
+    }
+
+    /// The rows that this credential may belong to. One of another program that noted no public part has a fast
+    /// digest with a pepper in its place, which is looked for only when nothing else is there.
+    async fn candidates(
+        &self,
+        public_id: &str,
+        credential: &SecretBytes,
+    ) -> Result<Vec<CredentialContext>, StoreError> {
+        let rows = self
+            .store
+            .find_by_public_id(KIND, public_id, MAX_CANDIDATES)
+            .await?;
+        match &self.settings.pepper {
+            Some(pepper) if rows.is_empty() => {
+                let digest =
+                    portable_digest::sha256_pepper_text(credential.expose(), pepper.expose().as_bytes());
+                self.store.find_by_public_id(KIND, &digest, MAX_CANDIDATES).await
+            }
+            _ => Ok(rows),
+        }
+    }
+
+    /// The row that a portable digest proves, among those without a keyed digest that we could check.
     async fn find_slowly(
         &self,
         rows: Vec<CredentialContext>,
@@ -72,8 +101,11 @@ impl ApiTokens {
             let Some(digest) = row.credential.slow_digest.clone() else {
                 continue;
             };
-            let secret = credential.clone();
-            let job = move || slow_digest::bcrypt_verify(secret.expose(), &digest);
+            let (secret, pepper) = (credential.clone(), self.settings.pepper.clone());
+            let job = move || {
+                let pepper = pepper.as_ref().map(|p| p.expose().as_bytes());
+                portable_digest::verify(secret.expose(), &digest, pepper)
+            };
             match toll.pay(&self.pool, now, job).await? {
                 Ok(Comparison::Equal) => return Ok(Some(row)),
                 Ok(Comparison::Different) => {}
@@ -126,10 +158,10 @@ impl Verifier for ApiTokens {
         let credential = &presented.credential;
         let public_id = format::public_id(&self.settings, credential.expose())
             .map_err(|_| Rejection::caller(Reason::CredentialMalformed))?;
-        let rows = self
-            .store
-            .find_by_public_id(KIND, public_id, MAX_CANDIDATES)
-            .await;
+        if let Some(context) = self.file.token(KIND, credential.expose()) {
+            return stored::decide(context, now.wall);
+        }
+        let rows = self.candidates(public_id, credential).await;
         let mut rows = rows.map_err(|e| stored::store_failed(KIND, &e))?;
         let ring = self.lookup_keys.load_full();
         let proved = rows

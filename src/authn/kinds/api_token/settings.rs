@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::crypto::BcryptCost;
+use crate::domain::secret::SecretText;
 
 /// Longest prefix, in bytes.
 const MAX_PREFIX_BYTES: usize = 16;
@@ -109,4 +110,6 @@ pub struct Settings {
     pub digest: DigestMode,
     /// The work factor of new bcrypt digests.
     pub bcrypt_cost: BcryptCost,
+    /// What another program added to tokens before it made the digests that were imported from it.
+    pub pepper: Option<SecretText>,
 }

@@ -14,6 +14,7 @@ use crate::authn::kinds::test_store::{Broken, TestStore, at, principal};
 use crate::authn::presented::Carrier;
 use crate::authn::toll::Toll;
 use crate::authn::verifier::Price;
+use crate::crypto::slow_digest;
 use crate::crypto::{BcryptCost, KeyBytes, NamedKey};
 use crate::domain::clock::UnixMillis;
 use crate::domain::ids::KeyId;
@@ -31,6 +32,7 @@ fn settings(digest: DigestMode) -> Settings {
         hex: HexTokens::Accepted,
         digest,
         bcrypt_cost: BcryptCost::MIN,
+        pepper: None,
     }
 }
 

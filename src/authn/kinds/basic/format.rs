@@ -57,6 +57,11 @@ impl UserPassword {
     }
 }
 
+/// Whether a text can be a user name.
+pub fn is_user(text: &str) -> bool {
+    check_user(text).is_ok()
+}
+
 /// Whether a text can be a user name: no colon, no control character, not empty, at most 255 bytes.
 pub(super) fn check_user(user: &str) -> Result<(), Malformed> {
     let fits = (1..=MAX_USER_BYTES).contains(&user.len());

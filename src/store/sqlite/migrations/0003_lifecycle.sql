@@ -68,3 +68,9 @@ CREATE INDEX credential_tags_by_credential ON credential_tags (credential);
 ALTER TABLE revocations ADD COLUMN effect TEXT NOT NULL DEFAULT 'ends' CHECK (effect IN ('ends', 'changes'));
 
 ALTER TABLE usage ADD COLUMN recent_agents TEXT NOT NULL DEFAULT '[]';
+-- How far the import of a file came, written in the transaction of its last batch. `source` is a digest of the file.
+CREATE TABLE imports (
+    source   TEXT PRIMARY KEY NOT NULL,
+    position TEXT NOT NULL,
+    at       INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
