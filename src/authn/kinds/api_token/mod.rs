@@ -159,7 +159,7 @@ impl Verifier for ApiTokens {
         let public_id = format::public_id(&self.settings, credential.expose())
             .map_err(|_| Rejection::caller(Reason::CredentialMalformed))?;
         if let Some(context) = self.file.token(KIND, credential.expose()) {
-            return stored::decide(context, now.wall);
+            return stored::decide(context, toll, now);
         }
         let rows = self.candidates(public_id, credential).await;
         let mut rows = rows.map_err(|e| stored::store_failed(KIND, &e))?;

@@ -91,7 +91,7 @@ impl Verifier for DeviceTokens {
     ) -> Result<Verified, Rejection> {
         let credential = presented.credential.expose();
         if let Some(context) = self.file.token(KIND, credential) {
-            return stored::decide(context, now.wall);
+            return stored::decide(context, toll, now);
         }
         let ring = self.lookup_keys.load_full();
         let current = ring.current();
@@ -111,7 +111,7 @@ impl Verifier for DeviceTokens {
             Some(context) => {
                 let digest = current.key.digest(credential);
                 stored::keep_digest(self.store.as_ref(), &context.credential, &digest, &current.id).await;
-                stored::decide(context, now.wall)
+                stored::decide(context, toll, now)
             }
             None => Err(Rejection::caller(Reason::CredentialInvalid)),
         }
