@@ -205,7 +205,7 @@ pub enum Token {
     /// Make a credential. Its secret is shown once.
     Create(Box<CreateToken>),
     /// List stored credentials.
-    List(ListTokens),
+    List(Box<ListTokens>),
     /// Show one stored credential, whom it belongs to and how it was used.
     Show {
         /// Its id.

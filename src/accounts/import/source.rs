@@ -8,6 +8,9 @@ use std::io::{self, BufRead, Seek, SeekFrom};
 
 use serde_json::{Map, Value};
 
+/// The cells of a CSV record, or what is wrong with it.
+type Cells = Result<Vec<String>, String>;
+
 /// Longest record, in bytes: the bound on memory.
 const MAX_RECORD_BYTES: usize = 256 * 1024;
 
@@ -50,7 +53,7 @@ pub struct Source<R> {
 impl<R: BufRead + Seek> Source<R> {
     /// Looks at the beginning, and goes on behind `place`.
     pub fn open(mut reader: R, place: Option<Place>) -> io::Result<Self> {
-        let csv = !first_letter(&mut reader)?.is_some_and(|b| b == b'{');
+        let csv = first_letter(&mut reader)?.is_none_or(|b| b != b'{');
         let mut source = Self {
             reader,
             place: Place::default(),
@@ -109,7 +112,8 @@ impl<R: BufRead + Seek> Source<R> {
         }
     }
 
-    fn next_csv(&mut self) -> io::Result<Option<(u64, Result<Vec<String>, String>)>> {
+    /// The next record of a CSV file: its line, and its cells or what is wrong with it.
+    fn next_csv(&mut self) -> io::Result<Option<(u64, Cells)>> {
         loop {
             self.buffer.clear();
             let line = self.place.lines.saturating_add(1);
