@@ -10,7 +10,7 @@ use std::io::{self, BufReader, IsTerminal, LineWriter, Write};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Failure;
-use super::args::{Import, ImportFormat};
+use super::args_import::{Import, ImportFormat};
 use super::output::{Form, Output};
 use crate::accounts::import::{
     self, Begin, ForeignAdministrators, Format, ImportReport, Listener, Peppered, Trial,

@@ -5,6 +5,7 @@
 //! usage or configuration; `config diff` also has 3 and 4, for something that differs. Serving itself is composed in `app`.
 
 mod args;
+mod args_import;
 mod args_life;
 mod bulk;
 mod client;

@@ -16,6 +16,8 @@ const OWN: &[&str] = &[
     "config print",
     "config schema",
     "health",
+    // A file of a million rows is read where it lies, and written to the store in batches.
+    "import",
     "openapi",
     "completion",
     "version",

@@ -13,10 +13,12 @@ pub(crate) mod conformance;
 mod listing;
 mod records;
 pub mod sqlite;
+mod usage;
 
 pub use bulk::*;
 pub use listing::*;
 pub use records::*;
+pub use usage::*;
 
 use async_trait::async_trait;
 

@@ -502,8 +502,8 @@ fn at_the_admin_door(door: &Doorward, administrator: &str, ordinary: &str) {
         (
             403,
             "localhost",
-            format!("{good}Origin: http://localhost\r\n"),
-            "from a web page",
+            format!("{good}Origin: http://localhost:3000\r\n"),
+            "from another web page of this machine",
         ),
         (
             403,
