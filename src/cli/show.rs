@@ -57,7 +57,7 @@ pub fn created(out: Output, made: &Created) -> Done {
         made.expires_at.as_deref().unwrap_or("never")
     ))?;
     out.note(
-        "The secret, shown only now; it is stored as a digest, if at all, and nobody can read it back:",
+        "The secret, shown only now; what is kept of it here is a digest at most, unless it was made revealable:",
     )?;
     Ok(out.line(made.secret.as_ref().map_or(NOTHING, |secret| &secret.0))?)
 }
