@@ -202,6 +202,23 @@ fn where_tls_1_3_is_the_oldest_1_2_is_not_spoken() {
 }
 
 #[test]
+fn another_oldest_version_is_in_force_after_a_reload_both_ways() {
+    let world = world("");
+    let file = world.door.folder().join("doorward.yaml");
+    let written = fs::read_to_string(&file).expect("the configuration");
+    let narrow = written.replacen("tls: {", "tls: { min_version: tls1.3,", 1);
+    assert_ne!(narrow, written, "{written}");
+    for (text, spoken) in [(&narrow, false), (&written, true)] {
+        fs::write(&file, text).expect("written");
+        world.door.cli(&["reload"]);
+        let said = s_client(world.door.proxy, &["-tls1_2"]);
+        assert_eq!(said.contains("New, TLSv1.2"), spoken, "{said}");
+        let said = s_client(world.door.proxy, &["-tls1_3"]);
+        assert!(said.contains("New, TLSv1.3"), "{said}");
+    }
+}
+
+#[test]
 fn openssl_resumes_its_session_in_both_versions() {
     let world = world("");
     let session = world.door.folder().join("session").display().to_string();
